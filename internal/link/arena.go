@@ -1,0 +1,127 @@
+package link
+
+const (
+	// batchBytes ends a batch early, so that what was read is still in the
+	// second-level cache when it is written.
+	batchBytes = 256 << 10
+	// originBytes is room for what a batch makes the router send itself: one
+	// ICMPv6 error (1280) with headroom for each packet received.
+	originBytes = VectorSize * (1280 + Headroom + cacheLine)
+	cacheLine   = 64
+)
+
+// An arena is the memory of one batch. Packets lie in it one behind the other,
+// each as long as it is, so that a batch of small ones stays small.
+type arena struct {
+	mem  []byte
+	used int
+	pkts [2 * VectorSize]Packet // received, and originated
+	n    int
+}
+
+func newArena() *arena {
+	return &arena{mem: make([]byte, batchBytes+Headroom+MaxPacket+originBytes)}
+}
+
+// next returns a packet with room for size bytes. keep makes it stay.
+func (a *arena) next(size int) *Packet {
+	p := &a.pkts[a.n]
+	p.buf = a.mem[a.used : a.used+Headroom+size : a.used+Headroom+size]
+	p.off, p.end = Headroom, Headroom
+	p.Offload = Offload{}
+	return p
+}
+
+func (a *arena) keep(p *Packet) {
+	a.n++
+	a.used += (p.end + cacheLine - 1) &^ (cacheLine - 1)
+	p.buf = p.buf[:p.end:p.end]
+}
+
+// A Pool lends arenas to batches, and so bounds the memory of the packet path
+// whatever the number of ports: a port that has nothing to read holds none.
+type Pool struct{ free chan *arena }
+
+// NewPool returns a pool of n arenas, of about half a megabyte each.
+func NewPool(n int) *Pool {
+	p := &Pool{free: make(chan *arena, n)}
+	for range n {
+		p.free <- nil // made when first lent
+	}
+	return p
+}
+
+func (p *Pool) get() *arena {
+	a := <-p.free
+	if a == nil {
+		a = newArena()
+	}
+	a.used, a.n = 0, 0
+	return a
+}
+
+func (p *Pool) put(a *arena) {
+	if checked { // whoever kept a packet past its batch reads this
+		for i := range a.mem[:a.used] {
+			a.mem[i] = 0xdb
+		}
+	}
+	p.free <- a
+}
+
+// A Batch is what one Recv brought. It and its packets end with End; whoever
+// wants a packet longer copies it.
+type Batch struct {
+	Vector
+	pool  *Pool
+	arena *arena // nil between batches
+}
+
+// NewBatch returns an empty batch that borrows its arenas from pool.
+func NewBatch(pool *Pool) *Batch { return &Batch{pool: pool} }
+
+// begin takes an arena, waiting for another batch to end if all are lent. No
+// batch waits for anything while it holds one, so the wait is short.
+func (b *Batch) begin() {
+	b.Reset()
+	if b.arena == nil {
+		b.arena = b.pool.get()
+	}
+}
+
+// room reports whether another packet of any size may be read.
+func (b *Batch) room() bool { return b.n < VectorSize && b.arena.used < batchBytes }
+
+// Originate returns an empty packet with room for size ≤ 1280 bytes, for what
+// the router itself sends because of this batch; at most one for each packet
+// received.
+func (b *Batch) Originate(size int) *Packet {
+	p := b.arena.next(size)
+	p.end += size
+	b.arena.keep(p)
+	return p
+}
+
+// Inject begins a batch that holds one packet of the router's own, of at most
+// MaxPacket bytes.
+func (b *Batch) Inject(pkt []byte) {
+	b.begin()
+	b.push(pkt)
+}
+
+// push copies one packet into the batch.
+func (b *Batch) push(pkt []byte) {
+	p := b.arena.next(len(pkt))
+	p.end += copy(p.buf[Headroom:], pkt)
+	b.arena.keep(p)
+	b.Push(p)
+}
+
+// End gives the arena back. Every packet of the batch is gone.
+func (b *Batch) End() {
+	b.Reset()
+	if b.arena != nil {
+		b.pool.put(b.arena)
+		b.arena = nil
+	}
+}

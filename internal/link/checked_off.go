@@ -1,0 +1,6 @@
+//go:build !race && !invariants
+
+package link
+
+// checked is whether ended batches are overwritten.
+const checked = false

@@ -1,0 +1,54 @@
+package link
+
+import "errors"
+
+var (
+	// ErrInterrupted ends a Recv after Interrupt.
+	ErrInterrupted = errors.New("link: receive interrupted")
+	// ErrGone means that the device was deleted by someone else. The
+	// descriptor is all that is left of it.
+	ErrGone = errors.New("link: device is gone")
+	// ErrDown means that the device is administratively down.
+	ErrDown = errors.New("link: device is down")
+	// ErrRejected means that the device does not take this packet.
+	ErrRejected = errors.New("link: packet rejected by the device")
+	// ErrFull means that the device takes no more packets now.
+	ErrFull = errors.New("link: device is full")
+)
+
+// A Sender is all that the FIB and the packet path see of a port: there is no
+// way to close it.
+type Sender interface {
+	// Send writes the packets of v and takes those written out of it. What is
+	// left was not sent, and the error says why the last of them was not.
+	// The caller is inside an epoch, which keeps the descriptor's number.
+	Send(v *Vector) error
+}
+
+// A Receiver has a queue of its own, and so gets a worker.
+type Receiver interface {
+	// Recv sleeps until something can be read and fills b with it. Packets
+	// that came together with an error are in b and good.
+	Recv(b *Batch) error
+}
+
+// A Port is a Sender with its off switches. Only ifmgr holds one.
+type Port interface {
+	Sender
+	// Interrupt makes every Recv, now and later, return ErrInterrupted.
+	Interrupt()
+	// Close ends the device. Nobody sends or receives any more. It may take
+	// the kernel tens of milliseconds.
+	Close() error
+	// Sever ends the device although it may still be used: senders write into
+	// nothing from now on, and the descriptor's number stays taken until Close.
+	Sever() error
+}
+
+// An Upper is a port stacked on another one, as a PPP session is.
+type Upper interface {
+	Port
+	// Claim takes the encapsulation off a packet that the lower port received,
+	// and reports whether it is one of the upper port's.
+	Claim(p *Packet) bool
+}

@@ -1,0 +1,312 @@
+package link
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/tun"
+)
+
+const tunPath = "/dev/net/tun"
+
+// tunOffloads is what we let the kernel leave undone when it hands us packets:
+// checksums and segmentation, which the way out will have done.
+const (
+	tunOffloads    = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO6 | unix.TUN_F_TSO_ECN
+	tunUDPOffloads = unix.TUN_F_USO4 | unix.TUN_F_USO6 // Linux 6.2
+)
+
+var (
+	// ErrBusy means that the device exists already, or is attached to another
+	// process.
+	ErrBusy = errors.New("device is busy")
+	// ErrNotExist means that there is no such persistent device.
+	ErrNotExist = errors.New("no such device")
+)
+
+// A TUN is a Linux TUN device: a Port whose other end is the kernel's network
+// stack. wireguard/tun owns the descriptor; packets are read and written by
+// its number, virtio-net header included.
+type TUN struct {
+	dev  tun.Device
+	file *os.File
+	raw  syscall.RawConn
+	fd   int // valid until Close, which waits for a grace period
+	name string
+
+	rx      func(fd uintptr) bool // receive, bound once
+	batch   *Batch                // of the Recv in progress
+	err     error                 // likewise
+	stopped atomic.Bool
+}
+
+// CreateTUN makes a TUN device in the caller's network namespace. A name with
+// %d in it is completed by the kernel. The device goes when the port closes.
+func CreateTUN(name string) (*TUN, error) {
+	t, err := openTUN(name, unix.IFF_TUN_EXCL)
+	if err != nil {
+		return nil, fmt.Errorf("create tun %s: %w", name, err)
+	}
+	return t, nil
+}
+
+// AttachTUN takes a persistent TUN device that exists in the caller's network
+// namespace. The device stays when the port closes.
+func AttachTUN(name string) (*TUN, error) {
+	t, err := attachTUN(name)
+	if err != nil {
+		return nil, fmt.Errorf("attach tun %s: %w", name, err)
+	}
+	return t, nil
+}
+
+func attachTUN(name string) (*TUN, error) {
+	t, err := openTUN(name, 0)
+	if errors.Is(err, unix.EINVAL) { // made with multi_queue
+		t, err = openTUN(name, unix.IFF_MULTI_QUEUE)
+	}
+	if err != nil {
+		return nil, err
+	}
+	flags, err := t.flags()
+	if err == nil && flags&unix.IFF_PERSIST == 0 {
+		err = ErrNotExist // asking has just made one, which goes with the descriptor
+	}
+	if err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
+	return t, nil
+}
+
+func openTUN(name string, flags uint16) (*TUN, error) {
+	fd, err := unix.Open(tunPath, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, explainOpen(err)
+	}
+	ifr, err := unix.NewIfreq(name)
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("name %q: %w", name, err)
+	}
+	ifr.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR | flags)
+	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
+		unix.Close(fd)
+		return nil, explainSetIff(err)
+	}
+	return newTUN(fd)
+}
+
+// newTUN takes fd.
+func newTUN(fd int) (*TUN, error) {
+	dev, name, err := tun.CreateUnmonitoredTUNFromFD(fd)
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	t := &TUN{dev: dev, file: dev.File(), fd: fd, name: name}
+	t.rx = t.receive
+	// The library asks for offloads without ECN; a kernel older than 6.2 has no
+	// USO, and then cuts UDP itself.
+	if err := unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, tunOffloads|tunUDPOffloads); err != nil {
+		err = unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, tunOffloads)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("set offloads: %w", err), dev.Close())
+		}
+	}
+	if t.raw, err = t.file.SyscallConn(); err != nil {
+		return nil, errors.Join(err, dev.Close())
+	}
+	return t, nil
+}
+
+func explainOpen(err error) error {
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
+		return fmt.Errorf("%s is not there: load the tun module, or give the container --device %s: %w", tunPath, tunPath, err)
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		return fmt.Errorf("%s may not be opened: run as root or with CAP_NET_ADMIN: %w", tunPath, err)
+	}
+	return err
+}
+
+func explainSetIff(err error) error {
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("CAP_NET_ADMIN is needed: %w", err)
+	case errors.Is(err, unix.EBUSY):
+		return ErrBusy
+	}
+	return err
+}
+
+// Name is what the kernel called the device when it was opened.
+func (t *TUN) Name() string { return t.name }
+
+// Recv implements Receiver. One goroutine at a time.
+func (t *TUN) Recv(b *Batch) error {
+	t.batch, t.err = b, nil
+	if err := t.raw.Read(t.rx); err != nil {
+		if t.stopped.Load() || errors.Is(err, os.ErrDeadlineExceeded) {
+			return ErrInterrupted
+		}
+		return fmt.Errorf("%w: %w", ErrGone, err)
+	}
+	return t.err
+}
+
+// receive reads until nothing waits or the batch is full. It reports false to
+// sleep until the descriptor is readable, holding no arena meanwhile.
+func (t *TUN) receive(fd uintptr) bool {
+	b := t.batch
+	b.begin()
+	for b.room() {
+		p := b.arena.next(MaxPacket)
+		h := p.buf[Headroom-vnetHeaderSize:]
+		n, err := unix.Read(int(fd), h)
+		if err != nil {
+			return t.received(b, err)
+		}
+		p.end = Headroom + n - vnetHeaderSize
+		if n < vnetHeaderSize || !p.Offload.decode(h, p.Bytes()) {
+			p.end = max(p.end, Headroom)
+			p.Offload = Offload{bad: true}
+		}
+		b.arena.keep(p)
+		b.Push(p)
+	}
+	return true
+}
+
+// received ends a round of reads by the error that ended it.
+func (t *TUN) received(b *Batch, err error) (done bool) {
+	switch {
+	case b.Len() > 0:
+		// Whatever it is, it is there again at the next Recv.
+		return true
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
+		b.End()
+		return false
+	case errors.Is(err, unix.EBADFD), errors.Is(err, unix.EBADF), errors.Is(err, unix.EFAULT):
+		t.err = ErrGone
+	case errors.Is(err, unix.EIO):
+		t.err = ErrDown
+	default:
+		t.err = fmt.Errorf("read %s: %w", t.name, err)
+	}
+	b.End()
+	return true
+}
+
+// Send implements Sender.
+func (t *TUN) Send(v *Vector) error {
+	var last error
+	v.Keep(func(p *Packet) bool {
+		err := t.write(p)
+		if err != nil {
+			last = err
+		}
+		return err != nil
+	})
+	return last
+}
+
+func (t *TUN) write(p *Packet) error {
+	p.Offload.encode(p.buf[p.off-vnetHeaderSize : p.off])
+	_, err := unix.Write(t.fd, p.buf[p.off-vnetHeaderSize:p.end])
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EBADFD):
+		return ErrGone
+	case errors.Is(err, unix.EIO):
+		return ErrDown
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.ENOMEM):
+		return ErrFull
+	}
+	return fmt.Errorf("%w: %w", ErrRejected, err)
+}
+
+// Interrupt implements Port.
+func (t *TUN) Interrupt() {
+	t.stopped.Store(true)
+	// A deadline in the past wakes a parked reader and refuses later ones. It
+	// fails only on a closed file, which has no readers.
+	_ = t.file.SetReadDeadline(time.Unix(1, 0))
+}
+
+// Close implements Port. The kernel takes about 20 ms.
+func (t *TUN) Close() error { return t.dev.Close() }
+
+// Sever implements Port: a dead file takes the descriptor's place, so the
+// device goes although its number is still in use.
+func (t *TUN) Sever() error {
+	dead, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("sever %s: %w", t.name, err)
+	}
+	defer unix.Close(dead)
+	// Through the file, so that it can't have been closed meanwhile.
+	var dup error
+	if err := t.raw.Control(func(fd uintptr) { dup = unix.Dup3(dead, int(fd), unix.O_CLOEXEC) }); err != nil {
+		return fmt.Errorf("sever %s: %w", t.name, err)
+	}
+	t.Interrupt() // dup3 wakes nobody
+	return dup
+}
+
+// Probe asks the descriptor, the only judge of its device: nil is up, ErrDown
+// and ErrGone are what they say. It may be called at any time.
+func (t *TUN) Probe() error {
+	err := ErrGone
+	if e := t.raw.Control(func(fd uintptr) {
+		switch _, e := unix.Write(int(fd), nil); {
+		case errors.Is(e, unix.EIO):
+			err = ErrDown
+		case errors.Is(e, unix.EBADFD), errors.Is(e, unix.EBADF):
+			err = ErrGone
+		default: // EINVAL: up, and an empty packet is none
+			err = nil
+		}
+	}); e != nil {
+		return ErrGone
+	}
+	return err
+}
+
+// Locate tells the device's name now and the network namespace it is in now.
+// The caller closes ns.
+func (t *TUN) Locate() (name string, ns *os.File, err error) {
+	e := t.raw.Control(func(fd uintptr) {
+		var ifr *unix.Ifreq
+		if ifr, err = unix.NewIfreq(""); err != nil {
+			return
+		}
+		if err = unix.IoctlIfreq(int(fd), unix.TUNGETIFF, ifr); err != nil {
+			return
+		}
+		name = ifr.Name()
+		var nsfd int
+		if nsfd, err = unix.IoctlRetInt(int(fd), unix.TUNGETDEVNETNS); err == nil {
+			ns = os.NewFile(uintptr(nsfd), "netns of "+name)
+		}
+	})
+	return name, ns, errors.Join(e, err)
+}
+
+func (t *TUN) flags() (flags uint16, err error) {
+	e := t.raw.Control(func(fd uintptr) {
+		var ifr *unix.Ifreq
+		if ifr, err = unix.NewIfreq(""); err != nil {
+			return
+		}
+		if err = unix.IoctlIfreq(int(fd), unix.TUNGETIFF, ifr); err == nil {
+			flags = ifr.Uint16()
+		}
+	})
+	return flags, errors.Join(e, err)
+}
