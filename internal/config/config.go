@@ -1,0 +1,115 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is a whole file. Load and Parse make it; every value in it is in range and agrees with the others.
+type Config struct {
+	Control       string        // path of the control socket, absolute
+	DetachTimeout time.Duration // after it a detach is reported as orphaned, with its holders
+	Log           Log
+	Interfaces    []Interface // in file order
+	Routes        []Route     // in file order
+}
+
+// Log is how the daemon logs.
+type Log struct {
+	Level  Level
+	Format Format
+}
+
+// Level is the least severe event that is logged.
+type Level string
+
+// The levels.
+const (
+	LevelDebug Level = "debug"
+	LevelInfo  Level = "info"
+	LevelWarn  Level = "warn"
+	LevelError Level = "error"
+)
+
+// Format is how a log line is written.
+type Format string
+
+// The formats.
+const (
+	FormatJSON    Format = "json"
+	FormatConsole Format = "console"
+)
+
+// Interface is one port of the router, a TUN device.
+type Interface struct {
+	Name      string
+	Mode      Mode
+	Recreate  bool // false unless Mode is ModeCreate
+	MTU       int
+	HopLimit  uint8          // never zero
+	Addresses []netip.Prefix // the router's own, each with the length of its link; not masked
+	Kernel    *Kernel        // the other end; nil leaves it alone, as ModeAttach always does
+	Line      int            // in the file; zero if it came from elsewhere
+}
+
+// Mode is who makes the device of an interface.
+type Mode string
+
+// The modes.
+const (
+	ModeCreate Mode = "create" // the router makes it, and it goes with the router
+	ModeAttach Mode = "attach" // somebody else made it, and keeps it
+)
+
+// Kernel is the kernel's end of a TUN device.
+type Kernel struct {
+	Netns      Netns
+	Addresses  []netip.Prefix // as Interface.Addresses
+	Routes     []netip.Prefix // led into the device; masked
+	TxQueueLen int
+}
+
+// Route is a static route: paths, or a refusal, never both and never neither.
+type Route struct {
+	Prefix netip.Prefix // masked
+	Metric uint32
+	Paths  []Path
+	Refuse Refusal
+	Line   int // in the file; zero if it came from elsewhere
+}
+
+// Refusal is how packets for a prefix are turned away.
+type Refusal string
+
+// The refusals.
+const (
+	RefuseNone        Refusal = ""            // the route has paths
+	RefuseUnreachable Refusal = "unreachable" // answered with "no route to destination"
+	RefuseProhibit    Refusal = "prohibit"    // answered with "administratively prohibited"
+	RefuseBlackhole   Refusal = "blackhole"   // not answered
+)
+
+// What a file means that does not say.
+const (
+	DefaultControl       = "/run/router6d.sock"
+	DefaultDetachTimeout = time.Second
+	DefaultMTU           = 1500
+	DefaultHopLimit      = 64 // RFC 1700 and its successor, the IANA registry of IP parameters
+	DefaultTxQueueLen    = 10_000
+	DefaultWeight        = 1
+)
+
+// Default returns what a file with no interfaces and no other key means.
+func Default() *Config {
+	return &Config{
+		Control:       DefaultControl,
+		DetachTimeout: DefaultDetachTimeout,
+		Log:           Log{Level: LevelInfo, Format: FormatJSON},
+	}
+}
+
+// NewInterface returns an interface with every setting at its default.
+func NewInterface(name string) (Interface, error) {
+	i := Interface{Name: name, Mode: ModeCreate, MTU: DefaultMTU, HopLimit: DefaultHopLimit}
+	return i, CheckName(name)
+}

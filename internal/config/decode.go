@@ -1,0 +1,296 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// decoder reads a tree. It notes every mistake and goes on, so what it returns is of use only if there is none.
+type decoder struct {
+	faults []fault
+	names  []string // of the interfaces in the file, right or wrong
+	anyDev bool     // paths may name others
+	claims claims
+}
+
+func newDecoder() *decoder { return &decoder{claims: newClaims()} }
+
+func (d *decoder) fail(at mark, n *node, err error) {
+	d.faults = append(d.faults, fault{at, n.path, err})
+}
+
+func (d *decoder) config(n *node) *Config {
+	c := Default()
+	d.section(n, []field{
+		{"control", into(d, &c.Control, "a path", ParseSocket)},
+		{"detach-timeout", into(d, &c.DetachTimeout, "a duration", ParseDetachTimeout)},
+		{"log", func(n *node) { d.log(n, &c.Log) }},
+		{"interfaces", func(n *node) { c.Interfaces = d.interfaces(n) }},
+		{"routes", func(n *node) { c.Routes = d.routes(n) }}, // after interfaces, which it names
+	})
+	if n.get("interfaces") == nil && len(d.faults) == 0 { // else it may be there, misspelled
+		d.fail(mark{}, n, wrong(smallest, "the file has no interfaces"))
+	}
+	return c
+}
+
+func (d *decoder) log(n *node, l *Log) {
+	d.section(n, []field{
+		{"level", into(d, &l.Level, "a level", ParseLevel)},
+		{"format", into(d, &l.Format, "a format", ParseFormat)},
+	})
+}
+
+func (d *decoder) interfaces(n *node) (is []Interface) {
+	if !d.is(n, mapping, "of interface names") {
+		return nil
+	}
+	for _, p := range n.pairs {
+		d.names = append(d.names, p.name)
+	}
+	for _, p := range n.pairs {
+		is = append(is, d.iface(p.value, p.name))
+	}
+	return is
+}
+
+func (d *decoder) iface(n *node, name string) Interface {
+	i, err := NewInterface(name)
+	if err != nil {
+		d.fail(n.key, n, err)
+	}
+	i.Line = n.key.line
+	var kind string
+	d.section(n, []field{
+		{"type", into(d, &kind, "a type", parseType)},
+		{"mode", into(d, &i.Mode, "a mode", ParseMode)},
+		{"recreate", into(d, &i.Recreate, "true or false", parseBool)},
+		{"mtu", into(d, &i.MTU, "a whole number", ParseMTU)},
+		{"hop-limit", into(d, &i.HopLimit, "a whole number", ParseHopLimit)},
+		{"addresses", func(n *node) { i.Addresses = each(d, n, "an address", ParseAddress, d.claims.own(name)) }},
+		{"kernel", func(n *node) { i.Kernel = d.kernel(n, name) }}, // after addresses, which it must not repeat
+	})
+	if i.Mode == ModeAttach {
+		d.leaveAlone(n)
+	}
+	return i
+}
+
+// leaveAlone refuses what would change a device that is somebody else's.
+func (d *decoder) leaveAlone(n *node) {
+	for _, key := range []string{"recreate", "kernel"} {
+		if v := n.get(key); v != nil {
+			d.fail(v.key, v, wrong("remove it, or use mode create", "in mode attach the device is somebody else's, who sets this"))
+		}
+	}
+}
+
+func (d *decoder) kernel(n *node, iface string) *Kernel {
+	k := &Kernel{TxQueueLen: DefaultTxQueueLen}
+	d.section(n, []field{
+		{"netns", into(d, &k.Netns, "a namespace", ParseNetns)},
+		{"addresses", func(n *node) { k.Addresses = each(d, n, "an address", ParseAddress, d.claims.kernel(iface)) }},
+		{"routes", func(n *node) { k.Routes = each(d, n, "a prefix", ParseRoutePrefix, once("prefix")) }},
+		{"txqueuelen", into(d, &k.TxQueueLen, "a whole number", ParseTxQueueLen)},
+	})
+	return k
+}
+
+func (d *decoder) routes(n *node) (rs []Route) {
+	for _, item := range d.items(n, "of routes") {
+		rs = append(rs, d.route(item))
+	}
+	return rs
+}
+
+func (d *decoder) route(n *node) Route {
+	r := Route{Line: n.key.line}
+	short := Path{Weight: DefaultWeight}
+	ok := d.section(n, []field{
+		{"prefix", into(d, &r.Prefix, "a prefix", ParseRoutePrefix)},
+		{"metric", into(d, &r.Metric, "a whole number", ParseMetric)},
+		{"via", into(d, &short.Via, "an address", ParseGateway)},
+		{"dev", into(d, &short.Dev, "an interface name", parseName)},
+		{"paths", func(n *node) { r.Paths = d.paths(n) }},
+		{"refuse", into(d, &r.Refuse, "a refusal", ParseRefusal)},
+	})
+	if !ok {
+		return r
+	}
+	if n.get("via") != nil || n.get("dev") != nil {
+		d.checkPath(n, short)
+		r.Paths = append(r.Paths, short)
+	}
+	d.checkOneWay(n)
+	if n.get("prefix") == nil {
+		d.fail(n.at, n, wrong("say where it leads, as prefix: 2001:db8:2::/64", "the route has no prefix"))
+	}
+	if err := d.claims.route(r); err != nil {
+		d.fail(n.get("prefix").at, n, err)
+	}
+	return r
+}
+
+// checkOneWay says whether a route is exactly one of: a path in short, paths, a refusal.
+func (d *decoder) checkOneWay(n *node) {
+	short := n.get("via")
+	if short == nil {
+		short = n.get("dev")
+	}
+	var ways []*node
+	for _, v := range []*node{short, n.get("paths"), n.get("refuse")} {
+		if v != nil {
+			ways = append(ways, v)
+		}
+	}
+	const use = "give it via or dev, or paths, or refuse"
+	switch {
+	case len(ways) == 0:
+		d.fail(n.at, n, wrong(use, "the route leads nowhere"))
+	case len(ways) > 1:
+		slices.SortFunc(ways, func(a, b *node) int { return a.key.compare(b.key) })
+		d.fail(ways[1].key, ways[1], wrong(use+", and only one of them", "the route has %s already", lastKey(ways[0])))
+	}
+}
+
+func lastKey(n *node) string { return n.path[strings.LastIndexByte(n.path, '.')+1:] }
+
+func (d *decoder) paths(n *node) (ps []Path) {
+	items := d.items(n, "of paths")
+	if n.kind == nothing || n.kind == list && len(items) == 0 {
+		d.fail(n.key, n, wrong("add a path, as {dev: red}; or write refuse: unreachable", "the list of paths is empty"))
+	}
+	for _, item := range items {
+		p := d.path(item)
+		same := func(q Path) bool { return q.Dev == p.Dev && q.Via == p.Via }
+		if i := slices.IndexFunc(ps, same); i >= 0 && (p.Dev != "" || p.Via.IsValid()) {
+			d.fail(item.at, item, wrong("keep one, with a weight", "the path is the same as on line %d", items[i].at.line))
+		}
+		ps = append(ps, p)
+	}
+	return ps
+}
+
+func (d *decoder) path(n *node) Path {
+	p := Path{Weight: DefaultWeight}
+	ok := d.section(n, []field{
+		{"dev", into(d, &p.Dev, "an interface name", parseName)},
+		{"via", into(d, &p.Via, "an address", ParseGateway)},
+		{"weight", into(d, &p.Weight, "a whole number", ParseWeight)},
+	})
+	if ok {
+		d.checkPath(n, p)
+	}
+	return p
+}
+
+// checkPath says whether a path, whose parts are keys of n, goes with the interfaces.
+func (d *decoder) checkPath(n *node, p Path) {
+	via, dev := n.get("via"), n.get("dev")
+	if p.Dev != "" && !d.anyDev && !slices.Contains(d.names, p.Dev) {
+		d.fail(dev.at, dev, wrong(suggest(p.Dev, "interfaces", d.names), "there is no interface %s in this file", show(p.Dev)))
+	}
+	if p.Via.IsValid() {
+		if err := d.claims.gateway(p); err != nil {
+			d.fail(via.at, via, err)
+		}
+	}
+	switch err := p.check(); {
+	case err == nil:
+	case via == nil && dev == nil:
+		d.fail(n.at, n, err)
+	case p.Via.IsValid() && dev == nil: // else dev is wrong, and was told
+		d.fail(via.at, via, err)
+	}
+}
+
+// field is a key of a section, and what reads its value.
+type field struct {
+	name string
+	read func(*node)
+}
+
+// section reads a mapping with known keys, in the order of the fields, not of the file. It says whether n is one.
+func (d *decoder) section(n *node, fields []field) bool {
+	known := make([]string, len(fields))
+	for i, f := range fields {
+		known[i] = f.name
+	}
+	if !d.is(n, mapping, "with the keys "+strings.Join(known, ", ")) {
+		return false
+	}
+	for _, p := range n.pairs {
+		if !slices.Contains(known, p.name) {
+			d.fail(p.value.key, p.value, wrong(suggest(p.name, "keys here", known), "unknown key"))
+		}
+	}
+	for _, f := range fields {
+		if v := n.get(f.name); v != nil {
+			f.read(v)
+		}
+	}
+	return true
+}
+
+// items returns the entries of a list.
+func (d *decoder) items(n *node, of string) []*node {
+	d.is(n, list, of)
+	return n.items
+}
+
+// is says whether a value is of a kind. Nothing is an empty one.
+func (d *decoder) is(n *node, k kind, of string) bool {
+	if n.kind == k || n.kind == nothing {
+		return true
+	}
+	var hint string
+	switch {
+	case k == list && n.kind == scalar && len(n.text) < 64:
+		hint = fmt.Sprintf("put it in brackets, as [%s]", quote(n.text))
+	case k == mapping && n.kind == scalar && strings.Contains(n.text, ":"):
+		hint = "put a space behind the colon of a key"
+	}
+	d.fail(n.at, n, wrong(hint, "found %s, want %s %s", n.kind, k, of))
+	return false
+}
+
+// into returns a reader of a single value.
+func into[T any](d *decoder, dst *T, want string, parse func(string) (T, error)) func(*node) {
+	return func(n *node) {
+		if v, ok := value(d, n, want, parse); ok {
+			*dst = v
+		}
+	}
+}
+
+// each reads a list of single values, and asks of each whether it goes with those before.
+func each[T any](d *decoder, n *node, want string, parse func(string) (T, error), claim func(T, int) error) (vs []T) {
+	for _, item := range d.items(n, "with "+want+" in each entry") {
+		v, ok := value(d, item, want, parse)
+		if !ok {
+			continue
+		}
+		if err := claim(v, item.at.line); err != nil {
+			d.fail(item.at, item, err)
+		}
+		vs = append(vs, v)
+	}
+	return vs
+}
+
+func value[T any](d *decoder, n *node, want string, parse func(string) (T, error)) (v T, ok bool) {
+	switch n.kind {
+	case scalar:
+		parsed, err := parse(n.text)
+		if err == nil {
+			return parsed, true
+		}
+		d.fail(n.at, n, err)
+	case nothing:
+		d.fail(n.key, n, wrong("give it a value, or remove it", "found nothing, want %s", want))
+	case list, mapping:
+		d.fail(n.at, n, wrong("", "found %s, want %s", n.kind, want))
+	}
+	return v, false
+}

@@ -1,0 +1,120 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// YAML returns a text that Parse takes back to the same values, except for Line. It says what differs from the
+// defaults, and has a line for each interface and each route.
+func (c *Config) YAML() []byte {
+	def := Default()
+	var top, log fields
+	top.add("control", quote(c.Control), c.Control != def.Control)
+	top.add("detach-timeout", c.DetachTimeout.String(), c.DetachTimeout != def.DetachTimeout)
+	log.add("level", string(c.Log.Level), c.Log.Level != def.Log.Level)
+	log.add("format", string(c.Log.Format), c.Log.Format != def.Log.Format)
+	top.add("log", log.flow(), len(log) > 0)
+	top.add("interfaces", "{}", len(c.Interfaces) == 0)
+
+	var b bytes.Buffer
+	for _, f := range top {
+		fmt.Fprintln(&b, f)
+	}
+	if len(c.Interfaces) > 0 {
+		fmt.Fprintln(&b, "interfaces:")
+	}
+	for _, i := range c.Interfaces {
+		fmt.Fprintf(&b, "  %s: %s\n", quote(i.Name), i.yaml())
+	}
+	if len(c.Routes) > 0 {
+		fmt.Fprintln(&b, "routes:")
+	}
+	for _, r := range c.Routes {
+		fmt.Fprintf(&b, "  - %s\n", r.yaml())
+	}
+	return b.Bytes()
+}
+
+func (i Interface) yaml() string {
+	var fs fields
+	fs.add("mode", string(i.Mode), i.Mode != ModeCreate)
+	fs.add("recreate", "true", i.Recreate)
+	fs.add("mtu", strconv.Itoa(i.MTU), i.MTU != DefaultMTU)
+	fs.add("hop-limit", strconv.Itoa(int(i.HopLimit)), i.HopLimit != DefaultHopLimit)
+	fs.add("addresses", prefixes(i.Addresses), len(i.Addresses) > 0)
+	if i.Kernel != nil {
+		fs.add("kernel", i.Kernel.yaml(), true)
+	}
+	return fs.flow()
+}
+
+func (k *Kernel) yaml() string {
+	var fs fields
+	fs.add("netns", quote(k.Netns.String()), k.Netns != Netns{})
+	fs.add("addresses", prefixes(k.Addresses), len(k.Addresses) > 0)
+	fs.add("routes", prefixes(k.Routes), len(k.Routes) > 0)
+	fs.add("txqueuelen", strconv.Itoa(k.TxQueueLen), k.TxQueueLen != DefaultTxQueueLen)
+	return fs.flow()
+}
+
+func (r Route) yaml() string {
+	var fs fields
+	fs.add("prefix", quote(r.Prefix.String()), true)
+	fs.add("metric", strconv.FormatUint(uint64(r.Metric), 10), r.Metric != 0)
+	switch {
+	case r.Refuse != RefuseNone:
+		fs.add("refuse", string(r.Refuse), true)
+	case len(r.Paths) == 1 && r.Paths[0].Weight == DefaultWeight:
+		fs = append(fs, r.Paths[0].fields()...)
+	default:
+		paths := make([]string, len(r.Paths))
+		for i, p := range r.Paths {
+			paths[i] = p.fields().flow()
+		}
+		fs.add("paths", "["+strings.Join(paths, ", ")+"]", true)
+	}
+	return fs.flow()
+}
+
+func (p Path) fields() (fs fields) {
+	fs.add("dev", quote(p.Dev), p.Dev != "")
+	fs.add("via", quote(p.Via.String()), p.Via.IsValid())
+	fs.add("weight", strconv.Itoa(p.Weight), p.Weight != DefaultWeight)
+	return fs
+}
+
+// fields are keys with their values, as text.
+type fields []string
+
+func (fs *fields) add(key, value string, told bool) {
+	if told {
+		*fs = append(*fs, key+": "+value)
+	}
+}
+
+func (fs fields) flow() string { return "{" + strings.Join(fs, ", ") + "}" }
+
+func prefixes(ps []netip.Prefix) string {
+	all := make([]string, len(ps))
+	for i, p := range ps {
+		all[i] = quote(p.String())
+	}
+	return "[" + strings.Join(all, ", ") + "]"
+}
+
+// plain is what means itself without quotes, wherever it stands. A colon at either end would make a key.
+var plain = regexp.MustCompile(`^[0-9A-Za-z/]([0-9A-Za-z/._:-]*[0-9A-Za-z/])?$`)
+
+// quote writes a text so that it is read back as it is.
+func quote(s string) string {
+	if plain.MatchString(s) && !slices.Contains([]string{"null", "Null", "NULL"}, s) {
+		return s
+	}
+	return strconv.Quote(s)
+}
