@@ -1,0 +1,197 @@
+package ifmgr
+
+import (
+	"crypto/rand"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"go.uber.org/zap"
+
+	"github.com/router6d/router6d/internal/link"
+	"github.com/router6d/router6d/internal/loop"
+)
+
+const (
+	minMTU          = 1280 // RFC 8200 §5
+	defaultHopLimit = 64   // RFC 1700, as everybody sends
+)
+
+// Settings is what an interface begins with.
+type Settings struct {
+	Name      string
+	MTU       int
+	HopLimit  uint8          // zero: 64
+	Addresses []netip.Prefix // the router's own; without a link-local one, one is made
+	Up        bool           // has carrier
+	Device    Device         // where the kernel has it; zero for a port in memory
+}
+
+// A claim is a name in use: reserved, attached or draining.
+type claim struct {
+	ifc  *Interface    // nil while only reserved
+	free chan struct{} // closed when the name is free
+}
+
+// Reserve takes a name for an interface that is being prepared. One that is on
+// its way out gives the channel that is closed when it is worth asking again.
+func (m *Manager) Reserve(_ *loop.Turn, name string) (free <-chan struct{}, err error) {
+	switch c := m.names[name]; {
+	case c == nil:
+		m.names[name] = &claim{free: make(chan struct{})}
+		return nil, nil
+	case c.ifc != nil && c.ifc.state >= Draining:
+		return c.free, nil
+	default:
+		return nil, fmt.Errorf("%s: %w", name, ErrExists)
+	}
+}
+
+// Unreserve gives back a name that did not become an interface.
+func (m *Manager) Unreserve(_ *loop.Turn, name string) {
+	if c := m.names[name]; c != nil && c.ifc == nil {
+		m.freeName(name)
+	}
+}
+
+func (m *Manager) freeName(name string) {
+	close(m.names[name].free)
+	delete(m.names, name)
+}
+
+// Attach makes p an interface. It takes p. The name is reserved or not in use.
+func (m *Manager) Attach(t *loop.Turn, p link.Port, s Settings) (ID, error) {
+	if c := m.names[s.Name]; c != nil && c.ifc != nil {
+		return 0, fmt.Errorf("%s: %w", s.Name, ErrExists)
+	}
+	return m.attach(t, p, s, nil), nil
+}
+
+// Stack makes u an interface on top of another one: what u claims of the
+// lower one's packets comes in through it. It takes u.
+func (m *Manager) Stack(t *loop.Turn, lower ID, u link.Upper, s Settings) (ID, error) {
+	under := m.ifaces[lower]
+	if under != nil && under.upper.Load() != nil {
+		return 0, fmt.Errorf("%s has a port on it: %w", under.name, ErrExists)
+	}
+	if c := m.names[s.Name]; c != nil && c.ifc != nil {
+		return 0, fmt.Errorf("%s: %w", s.Name, ErrExists)
+	}
+	h, err := m.Acquire(t, lower, Stacked)
+	if err != nil {
+		return 0, err
+	}
+	return m.attach(t, u, s, h), nil
+}
+
+func (m *Manager) attach(t *loop.Turn, p link.Port, s Settings, lower *Handle) ID {
+	m.last++
+	i := newIface(m.last, p, s)
+	i.since, i.lower = t.Now(), lower
+	i.idle = func() { m.loop.Notify(func(*loop.Turn) { m.close(i) }) }
+	m.ifaces[i.id] = i
+	if m.names[s.Name] == nil {
+		m.names[s.Name] = &claim{free: make(chan struct{})}
+	}
+	m.names[s.Name].ifc = i
+	m.devices[s.Device.key()] = i.id
+	m.totals.Attached++
+	m.log.Info("interface attached", zap.String("iface", i.name), zap.Uint64("id", uint64(i.id)),
+		zap.Int("mtu", s.MTU), zap.Stringer("state", i.state), zap.String("device", s.Device.String()))
+	m.hooks.Attached(t, i.id)
+	if lower != nil {
+		lower.upper.Store(&Upper{Interface: i, Port: p.(link.Upper), handle: i.acquire(Stacked)})
+	}
+	if s.Up {
+		m.Carrier(t, i.id, true)
+	}
+	return i.id
+}
+
+func newIface(id ID, p link.Port, s Settings) *Interface {
+	i := &Interface{id: id, name: s.Name, port: p, state: Down, device: s.Device}
+	i.refs.Store(1) // the manager's own, given up after the grace period of Detach
+	i.mtu.Store(uint32(s.MTU))
+	if s.HopLimit == 0 {
+		s.HopLimit = defaultHopLimit
+	}
+	i.hopLimit.Store(uint32(s.HopLimit))
+	i.addrs.Store(newAddrs(s.Addresses))
+	return i
+}
+
+// An Upper is a port stacked on another, as the lower one's worker sees it.
+type Upper struct {
+	*Interface
+	Port link.Upper
+
+	handle *Handle // released when no reader sees the Upper any more
+}
+
+// Addrs is the router's own addresses on one interface. It never changes.
+type Addrs struct {
+	prefixes []netip.Prefix
+	own      map[netip.Addr]bool
+	source   netip.Addr
+}
+
+func newAddrs(prefixes []netip.Prefix) *Addrs {
+	a := &Addrs{prefixes: slices.Clone(prefixes), own: map[netip.Addr]bool{}}
+	if !slices.ContainsFunc(prefixes, isLinkLocal) {
+		a.prefixes = append(a.prefixes, newLinkLocal())
+	}
+	for _, p := range a.prefixes {
+		a.own[p.Addr()] = true
+	}
+	if g := a.global(); len(g) > 0 {
+		a.source = g[0].Addr()
+	}
+	return a
+}
+
+func isLinkLocal(p netip.Prefix) bool { return p.Addr().IsLinkLocalUnicast() }
+
+// newLinkLocal makes an address for an interface that was given none: every
+// interface has one (RFC 4291 §2.1). The interface identifier is random (RFC
+// 7136 §5 gives its bits no meaning) and as short-lived as the interface.
+func newLinkLocal() netip.Prefix {
+	a := [16]byte{0: 0xfe, 1: 0x80}
+	rand.Read(a[8:]) // never fails
+	return netip.PrefixFrom(netip.AddrFrom16(a), 64)
+}
+
+// Own reports whether x is one of the addresses.
+func (a *Addrs) Own(x netip.Addr) bool { return a.own[x] }
+
+// Source is a global address; the zero Addr where the interface has none.
+func (a *Addrs) Source() netip.Addr { return a.source }
+
+// LinkLocal is the link-local address.
+func (a *Addrs) LinkLocal() netip.Addr {
+	return a.prefixes[slices.IndexFunc(a.prefixes, isLinkLocal)].Addr()
+}
+
+func (a *Addrs) global() []netip.Prefix {
+	return slices.DeleteFunc(slices.Clone(a.prefixes), isLinkLocal)
+}
+
+// newBlackhole makes the permanent interface that stands in where there must
+// be one: the router's own packets come in through it. It has all that an
+// interface has, is never Up, and never ends.
+func newBlackhole() *Handle {
+	i := newIface(0, discard{}, Settings{Name: "blackhole", MTU: minMTU})
+	i.idle = func() { panic("ifmgr: blackhole released") }
+	return i.acquire(Worker)
+}
+
+// Blackhole is the permanent interface. It can't be detached, routed to or
+// released.
+func (m *Manager) Blackhole() *Handle { return m.blackhole }
+
+// discard is a port that loses everything.
+type discard struct{}
+
+func (discard) Send(v *link.Vector) error { v.Reset(); return nil }
+func (discard) Interrupt()                {}
+func (discard) Close() error              { return nil }
+func (discard) Sever() error              { return nil }

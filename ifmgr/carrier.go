@@ -1,0 +1,74 @@
+package ifmgr
+
+import (
+	"errors"
+
+	"go.uber.org/zap"
+
+	"github.com/router6d/router6d/internal/link"
+	"github.com/router6d/router6d/internal/loop"
+)
+
+// Carrier says whether the interface can carry packets. Without carrier it
+// keeps its identity, its port and its addresses; only lookups no longer
+// return it. It does nothing to one that is draining.
+func (m *Manager) Carrier(t *loop.Turn, id ID, up bool) {
+	i := m.ifaces[id]
+	if i == nil || i.state >= Draining || up == (i.state == Up) {
+		return
+	}
+	i.since = t.Now()
+	if up {
+		i.state = Up
+		i.withdrawn.Store(0)
+		m.hooks.Up(t, id)
+		m.log.Info("interface up", zap.String("iface", i.name), zap.Uint64("id", uint64(id)))
+		return
+	}
+	i.state = Down // before withdrawing: the gate
+	routes, slots := m.withdraw(t, i)
+	m.log.Info("interface down", zap.String("iface", i.name), zap.Uint64("id", uint64(id)),
+		zap.Int("routes", routes), zap.Int("slots", slots))
+}
+
+// withdraw takes the interface out of the FIB, and notes from which generation
+// on a lookup that returns it is wrong. The note comes from the generation
+// alone, so that it judges whoever should have withdrawn.
+func (m *Manager) withdraw(t *loop.Turn, i *Interface) (routes, slots int) {
+	routes, slots = m.hooks.Withdraw(t, i.id)
+	i.withdrawn.Store(m.hooks.Generation(t))
+	return routes, slots
+}
+
+// SetMTU changes the MTU of an interface, as its device has.
+func (m *Manager) SetMTU(_ *loop.Turn, id ID, mtu int) {
+	i := m.ifaces[id]
+	if i == nil || int(i.mtu.Load()) == mtu {
+		return
+	}
+	m.log.Info("interface mtu changed", zap.String("iface", i.name), zap.Uint64("id", uint64(id)),
+		zap.Uint32("was", i.mtu.Load()), zap.Int("mtu", mtu))
+	i.mtu.Store(uint32(mtu))
+}
+
+// A prober is a port that can tell how its device is.
+type prober interface{ Probe() error }
+
+// Check asks the descriptor how the device is and acts on it: gone is a
+// detach, down takes the carrier. For whoever has a reason to doubt it.
+func (m *Manager) Check(t *loop.Turn, id ID) {
+	i := m.ifaces[id]
+	if i == nil || i.state >= Draining {
+		return
+	}
+	p, ok := i.port.(prober)
+	if !ok {
+		return
+	}
+	switch err := p.Probe(); {
+	case errors.Is(err, link.ErrGone):
+		m.Detach(t, id, ErrDeleted, nil)
+	default:
+		m.Carrier(t, id, err == nil)
+	}
+}

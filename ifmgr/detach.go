@@ -1,0 +1,203 @@
+package ifmgr
+
+import (
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/router6d/router6d/internal/loop"
+)
+
+// Causes of a detach.
+var (
+	// ErrRequested is a command of the operator.
+	ErrRequested = errors.New("requested")
+	// ErrDeleted is the deletion of the device by someone else.
+	ErrDeleted = errors.New("device deleted by someone else")
+	// ErrShutdown is the end of the router.
+	ErrShutdown = errors.New("shutdown")
+	// ErrLower is the detach of the interface under a stacked one.
+	ErrLower = errors.New("interface below detached")
+)
+
+// A detaching is a detach under way.
+type detaching struct {
+	began, phase time.Time
+	timer        *loop.Timer // the deadline; nil once it has passed
+	graced       bool        // the grace period is over
+	closing      bool        // the last holder has gone
+	waiting      []func(Result)
+	result       Result
+	err          error // of closing the port
+}
+
+// A Result is the ledger of one detach.
+type Result struct {
+	ID    ID
+	Name  string
+	Cause error
+
+	Clean  bool  // false: orphaned
+	Err    error // of closing the device; nil as a rule
+	Routes int   // routes whose target lost the interface
+	Slots  int   // FIB slots rewritten
+	Purged int   // packets that were held for the interface
+
+	Readers int // that were asked whether they had moved on
+
+	Holders map[string]int64 // orphaned: who still has it
+	Slowest []string         // orphaned before the grace period was over: the readers it waits for
+
+	// How long each step took; zero for one that had not ended in time.
+	Withdraw, Grace, Hold, Close, Total time.Duration
+}
+
+// Detach ends an interface. The steps are in the order the rest of the router
+// relies on; done, which may be nil, is called in a turn with the ledger, after
+// at most the manager's timeout. Detaching one that is draining already waits
+// for the same end.
+func (m *Manager) Detach(t *loop.Turn, id ID, cause error, done func(Result)) {
+	if done == nil {
+		done = func(Result) {}
+	}
+	i := m.ifaces[id]
+	if i == nil {
+		done(Result{ID: id, Cause: cause, Err: ErrNotFound})
+		return
+	}
+	if i.detach != nil {
+		i.detach.join(i, done)
+		return
+	}
+	if u := i.upper.Load(); u != nil {
+		m.Detach(t, u.ID(), ErrLower, nil)
+	}
+	d := &detaching{began: t.Now(), waiting: []func(Result){done}}
+	d.result = Result{ID: id, Name: i.name, Cause: cause}
+	i.detach = d
+
+	// Gate: nothing new takes hold.
+	i.state, i.since = Draining, t.Now()
+	// Withdraw: nothing new finds it.
+	begin := time.Now()
+	d.result.Routes, d.result.Slots = m.withdraw(t, i)
+	if i.lower != nil {
+		i.lower.unstack(t)
+	}
+	d.phase = time.Now()
+	d.result.Withdraw = d.phase.Sub(begin)
+	d.result.Readers = t.Stats().Readers
+	// Its own reader leaves.
+	i.port.Interrupt()
+	m.log.Info("interface draining", zap.String("iface", i.name), zap.Uint64("id", uint64(id)),
+		zap.String("cause", cause.Error()), zap.Int("routes", d.result.Routes), zap.Int("slots", d.result.Slots))
+
+	d.timer = t.At(t.Now().Add(m.timeout), func(t *loop.Turn) { m.orphan(t, i) })
+	// Grace: nobody from before is still looking.
+	t.AfterGrace(func(*loop.Turn) {
+		d.graced = true
+		d.step(&d.result.Grace)
+		// Holders: the manager's own goes; the last one calls close.
+		i.release()
+	})
+}
+
+// step ends a phase.
+func (d *detaching) step(took *time.Duration) {
+	now := time.Now()
+	*took = now.Sub(d.phase)
+	d.phase = now
+}
+
+// join waits for the end of a detach under way.
+func (d *detaching) join(i *Interface, done func(Result)) {
+	if i.state == Orphaned {
+		done(d.result)
+		return
+	}
+	d.waiting = append(d.waiting, done)
+}
+
+// unstack takes away the port on top of i, in the turn that withdraws it.
+func (i *Interface) unstack(t *loop.Turn) {
+	u := i.upper.Swap(nil)
+	t.AfterGrace(func(*loop.Turn) { u.handle.Release() })
+}
+
+// close follows the last release. The kernel takes its time for it, so it has
+// a goroutine of its own.
+func (m *Manager) close(i *Interface) {
+	d := i.detach
+	d.closing = true
+	d.step(&d.result.Hold)
+	go func() {
+		d.err = i.port.Close()
+		m.loop.Notify(func(t *loop.Turn) { m.closed(t, i) })
+	}()
+}
+
+func (m *Manager) closed(t *loop.Turn, i *Interface) {
+	d := i.detach
+	orphaned := i.state == Orphaned
+	i.state, i.since = Detached, t.Now()
+	delete(m.ifaces, i.id)
+	if i.lower != nil {
+		i.lower.Release()
+	}
+	if orphaned {
+		m.log.Info("orphan ended", zap.String("iface", i.name), zap.Uint64("id", uint64(i.id)),
+			zap.Duration("took", time.Since(d.began)), zap.Error(d.err))
+		return
+	}
+	d.timer.Stop(t)
+	d.step(&d.result.Close)
+	d.result.Clean, d.result.Err = true, d.err
+	m.totals.Clean++
+	m.finish(t, i)
+	m.log.Info("interface detached", zap.String("iface", i.name), zap.Uint64("id", uint64(i.id)),
+		zap.String("cause", d.result.Cause.Error()), zap.Duration("took", d.result.Total),
+		zap.Duration("withdraw", d.result.Withdraw), zap.Duration("grace", d.result.Grace),
+		zap.Duration("hold", d.result.Hold), zap.Duration("close", d.result.Close), zap.Error(d.err))
+}
+
+// orphan is what the deadline does: the device dies now, and the descriptor's
+// number stays taken for as long as someone may use it.
+func (m *Manager) orphan(t *loop.Turn, i *Interface) {
+	d := i.detach
+	i.state, i.since = Orphaned, t.Now()
+	d.result.Holders = i.holding()
+	if !d.graced {
+		d.result.Slowest = t.Stats().Slowest
+	}
+	m.totals.Orphaned++
+	if !d.closing { // otherwise the kernel is closing it already
+		go m.sever(i)
+	}
+	m.finish(t, i)
+	m.log.Error("interface orphaned", zap.String("iface", i.name), zap.Uint64("id", uint64(i.id)),
+		zap.String("cause", d.result.Cause.Error()), zap.Any("holders", d.result.Holders),
+		zap.Strings("readers", d.result.Slowest), zap.Duration("took", d.result.Total))
+}
+
+func (m *Manager) sever(i *Interface) {
+	if err := i.port.Sever(); err != nil {
+		m.log.Error("device not severed", zap.String("iface", i.name), zap.Uint64("id", uint64(i.id)), zap.Error(err))
+	}
+}
+
+// finish makes the name free and delivers the ledger.
+func (m *Manager) finish(t *loop.Turn, i *Interface) {
+	d := i.detach
+	d.result.Total = time.Since(d.began)
+	delete(m.devices, i.device.key())
+	m.hooks.Forget(t, i.id)
+	m.freeName(i.name)
+	if m.freed != nil {
+		m.freed(t, i.name)
+	}
+	for _, done := range d.waiting {
+		done(d.result)
+	}
+	d.waiting = nil
+}

@@ -1,0 +1,298 @@
+package ifmgr
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/router6d/router6d/internal/epoch"
+	"github.com/router6d/router6d/internal/link"
+	"github.com/router6d/router6d/internal/loop"
+)
+
+// An ID is an interface's identity. It is never used again; zero is nobody. A
+// name or a kernel index is only a label.
+type ID uint64
+
+// State is where an interface is in its life.
+type State uint8
+
+const (
+	// Down is attached, without carrier.
+	Down State = iota + 1
+	// Up is attached and in use.
+	Up
+	// Draining waits for readers, then for holders. Nothing new takes hold.
+	Draining
+	// Orphaned is past the deadline: the device is dead, the descriptor's
+	// number stays taken until the last holder has gone.
+	Orphaned
+	// Detached is the end.
+	Detached
+)
+
+// String is the state's name in lower case.
+func (s State) String() string {
+	return [...]string{"none", "down", "up", "draining", "orphaned", "detached"}[s]
+}
+
+var (
+	// ErrNotFound means that no interface has this ID or name.
+	ErrNotFound = errors.New("no such interface")
+	// ErrExists means that the name is taken.
+	ErrExists = errors.New("interface exists")
+	// ErrDown means that the interface takes no routes now.
+	ErrDown = errors.New("interface is down")
+	// ErrDraining means that the interface is on its way out.
+	ErrDraining = errors.New("interface is draining")
+)
+
+// An Interface is one incarnation of an interface, as readers see it: whoever
+// is inside an epoch and was led here by a lookup, or has a Handle, may use all
+// of it. What it has is in it by value or behind a pointer that only it owns, so
+// that no part can go before the whole.
+type Interface struct {
+	id   ID
+	name string
+	port link.Port
+
+	mtu       atomic.Uint32
+	hopLimit  atomic.Uint32
+	withdrawn atomic.Uint64 // FIB generation; zero while lookups may return it
+	addrs     atomic.Pointer[Addrs]
+	upper     atomic.Pointer[Upper]
+	traffic   Traffic
+
+	refs atomic.Int64          // handles, and one of the manager's own until the grace period is over
+	held [holders]atomic.Int64 // handles by what they are for
+	idle func()                // called once, by whoever releases last
+
+	// Owned by the loop.
+	state  State
+	since  time.Time
+	device Device
+	lower  *Handle    // the port under a stacked one
+	detach *detaching // set once Draining
+}
+
+// ID is the interface's identity.
+func (i *Interface) ID() ID { return i.id }
+
+// Name is the interface's name: a label, which may come again.
+func (i *Interface) Name() string { return i.name }
+
+// Port is the interface's port without its off switches.
+func (i *Interface) Port() link.Sender { return i.port }
+
+// Receiver is the port's queue; ok is false for one that has none, as a port
+// stacked on another.
+func (i *Interface) Receiver() (rx link.Receiver, ok bool) {
+	rx, ok = i.port.(link.Receiver)
+	return rx, ok
+}
+
+// MTU is the size in bytes of the largest packet the interface takes.
+func (i *Interface) MTU() int { return int(i.mtu.Load()) }
+
+// HopLimit is that of the router's own packets leaving here.
+func (i *Interface) HopLimit() uint8 { return uint8(i.hopLimit.Load()) }
+
+// Addrs is the router's own addresses on the interface. Borrowed.
+func (i *Interface) Addrs() *Addrs { return i.addrs.Load() }
+
+// Traffic counts what passes the interface.
+func (i *Interface) Traffic() *Traffic { return &i.traffic }
+
+// Upper returns the port stacked on this one for encapsulation, or nil.
+func (i *Interface) Upper(epoch.Guard) *Upper { return i.upper.Load() }
+
+// Withdrawn is the FIB generation from which on no lookup may return the
+// interface; zero while lookups may. It judges lookups, and decides nothing.
+func (i *Interface) Withdrawn() uint64 { return i.withdrawn.Load() }
+
+// Traffic counts packets in wire segments, so that a superframe counts as all
+// its parts. Updated once a batch.
+type Traffic struct {
+	RxPackets, RxBytes atomic.Uint64
+	TxPackets, TxBytes atomic.Uint64
+	TxErrors           atomic.Uint64 // handed to the device and not taken
+}
+
+func (i *Interface) release() {
+	if n := i.refs.Add(-1); n == 0 {
+		i.idle()
+	} else if n < 0 {
+		panic("ifmgr: " + i.name + " released too often")
+	}
+}
+
+// Hooks is how the rest of the router follows interfaces. All are called in
+// turns, in the order of an interface's life.
+type Hooks struct {
+	// Attached starts whoever reads from the port.
+	Attached func(*loop.Turn, ID)
+	// Up lets lookups return the interface.
+	Up func(*loop.Turn, ID)
+	// Withdraw, on return, has made sure that no new lookup finds the interface.
+	// It tells how many routes and FIB slots that concerned.
+	Withdraw func(*loop.Turn, ID) (routes, slots int)
+	// Forget drops what is still known about an interface that has ended.
+	Forget func(*loop.Turn, ID)
+	// Generation is that of the FIB now.
+	Generation func(*loop.Turn) uint64
+}
+
+// A Manager owns all interfaces. Its methods that take a Turn are plain code
+// on the loop.
+type Manager struct {
+	loop    *loop.Loop
+	log     *zap.Logger
+	hooks   Hooks
+	timeout time.Duration // from Detach to orphaned
+
+	last      ID
+	ifaces    map[ID]*Interface // until Detached
+	names     map[string]*claim // by configured name
+	devices   map[deviceKey]ID  // by where the kernel has it
+	blackhole *Handle
+	totals    Totals
+	freed     func(*loop.Turn, string) // told when an interface of that name has ended; may be nil
+}
+
+// New returns a Manager without interfaces. A detach that takes longer than
+// timeout ends with the interface orphaned.
+func New(l *loop.Loop, log *zap.Logger, timeout time.Duration) *Manager {
+	m := &Manager{
+		loop: l, log: log, timeout: timeout,
+		ifaces:  map[ID]*Interface{},
+		names:   map[string]*claim{},
+		devices: map[deviceKey]ID{},
+	}
+	m.blackhole = newBlackhole()
+	return m
+}
+
+// Hook sets the hooks, before the first Attach.
+func (m *Manager) Hook(h Hooks) { m.hooks = h }
+
+// Acquire is the gate, the only way to take hold of an interface: one that is
+// draining gives out nothing more, and one that is not Up takes no routes. The
+// caller owns the Handle.
+func (m *Manager) Acquire(_ *loop.Turn, id ID, who Holder) (*Handle, error) {
+	i := m.ifaces[id]
+	if err := i.gate(who); err != nil {
+		m.totals.Refused++
+		return nil, err
+	}
+	return i.acquire(who), nil
+}
+
+func (i *Interface) gate(who Holder) error {
+	switch {
+	case i == nil:
+		return ErrNotFound
+	case i.state >= Draining:
+		return fmt.Errorf("%s: %w", i.name, ErrDraining)
+	case who == Route && i.state != Up:
+		return fmt.Errorf("%s: %w", i.name, ErrDown)
+	}
+	return nil
+}
+
+func (i *Interface) acquire(who Holder) *Handle {
+	i.refs.Add(1)
+	i.held[who].Add(1)
+	return &Handle{Interface: i, who: who}
+}
+
+// Lookup finds the interface that has a name now: attached, not draining.
+func (m *Manager) Lookup(_ *loop.Turn, name string) (ID, bool) {
+	c := m.names[name]
+	if c == nil || c.ifc == nil || c.ifc.state >= Draining {
+		return 0, false
+	}
+	return c.ifc.id, true
+}
+
+// Name is an interface's name, empty for one that has ended.
+func (m *Manager) Name(_ *loop.Turn, id ID) string {
+	if i := m.ifaces[id]; i != nil {
+		return i.name
+	}
+	return ""
+}
+
+// Addresses is the router's own global addresses on an interface, each with
+// the length of its link's prefix.
+func (m *Manager) Addresses(_ *loop.Turn, id ID) []netip.Prefix {
+	if i := m.ifaces[id]; i != nil {
+		return i.addrs.Load().global()
+	}
+	return nil
+}
+
+// Info describes an interface, for people.
+type Info struct {
+	ID        ID
+	Name      string
+	State     State
+	Since     time.Time // of the state
+	MTU       int
+	HopLimit  uint8
+	Addresses []netip.Prefix
+	Device    Device
+	Lower     string // name of the interface it is stacked on
+	Held      map[string]int64
+	Traffic   *Traffic // live
+}
+
+// All describes every interface, in the order they were attached.
+func (m *Manager) All(*loop.Turn) []Info {
+	var all []Info
+	for _, i := range m.ifaces {
+		all = append(all, i.info())
+	}
+	slices.SortFunc(all, func(a, b Info) int { return cmp.Compare(a.ID, b.ID) })
+	return all
+}
+
+func (i *Interface) info() Info {
+	in := Info{
+		ID: i.id, Name: i.name, State: i.state, Since: i.since,
+		MTU: int(i.mtu.Load()), HopLimit: uint8(i.hopLimit.Load()),
+		Addresses: i.addrs.Load().prefixes,
+		Device:    i.device,
+		Held:      i.holding(),
+		Traffic:   &i.traffic,
+	}
+	if i.lower != nil {
+		in.Lower = i.lower.Name()
+	}
+	return in
+}
+
+// holding counts the handles that are out, by what they are for.
+func (i *Interface) holding() map[string]int64 {
+	held := map[string]int64{}
+	for who := range holders {
+		if n := i.held[who].Load(); n != 0 {
+			held[who.String()] = n
+		}
+	}
+	return held
+}
+
+// Totals counts ends of interfaces.
+type Totals struct {
+	Attached, Clean, Orphaned uint64
+	Refused                   uint64 // by the gate
+}
+
+// Totals is the count so far.
+func (m *Manager) Totals(*loop.Turn) Totals { return m.totals }

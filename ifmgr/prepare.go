@@ -1,0 +1,225 @@
+package ifmgr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/router6d/router6d/internal/config"
+	"github.com/router6d/router6d/internal/link"
+	"github.com/router6d/router6d/internal/loop"
+)
+
+// Add makes the interface that c describes. It waits for an older one of the
+// same name to end, prepares the device on the caller's goroutine, and attaches
+// it in one turn. When it fails, nothing is left.
+func (m *Manager) Add(ctx context.Context, c config.Interface) (id ID, err error) {
+	if err := m.reserve(ctx, c.Name); err != nil {
+		return 0, err
+	}
+	p, s, err := prepare(c)
+	if err == nil {
+		err = m.loop.Do(ctx, func(t *loop.Turn) error {
+			id, err = m.Attach(t, p, s)
+			return err
+		})
+		if err != nil {
+			err = errors.Join(err, p.Close())
+		}
+	}
+	if err != nil {
+		m.loop.Notify(func(t *loop.Turn) { m.Unreserve(t, c.Name) })
+	}
+	return id, err
+}
+
+func (m *Manager) reserve(ctx context.Context, name string) error {
+	for {
+		var free <-chan struct{}
+		err := m.loop.Do(ctx, func(t *loop.Turn) (err error) {
+			free, err = m.Reserve(t, name)
+			return err
+		})
+		if err != nil || free == nil {
+			return err
+		}
+		select {
+		case <-free:
+		case <-ctx.Done():
+			return fmt.Errorf("%s: waiting for the one before it to end: %w", name, ctx.Err())
+		}
+	}
+}
+
+// prepare opens the device and does to its kernel side what c says.
+func prepare(c config.Interface) (*link.TUN, Settings, error) {
+	s := Settings{Name: c.Name, MTU: c.MTU, HopLimit: c.HopLimit, Addresses: c.Addresses}
+	if c.Mode == config.ModeAttach {
+		return attachDevice(s)
+	}
+	k := config.Kernel{TxQueueLen: config.DefaultTxQueueLen}
+	if c.Kernel != nil {
+		k = *c.Kernel
+	}
+	if k.Netns.Path() == "" {
+		return createHere(s, k)
+	}
+	return createIn(s, k)
+}
+
+// attachDevice takes a persistent device as it is.
+func attachDevice(s Settings) (*link.TUN, Settings, error) {
+	t, err := link.AttachTUN(s.Name)
+	if err != nil {
+		return nil, s, err
+	}
+	l, err := netlink.LinkByName(s.Name)
+	if err != nil {
+		return nil, s, errors.Join(fmt.Errorf("attach tun %s: %w", s.Name, err), t.Close())
+	}
+	s.MTU = l.Attrs().MTU
+	s.Device = Device{Name: s.Name, Index: l.Attrs().Index, NSID: ownNSID, Kept: true}
+	s.Up = t.Probe() == nil
+	return t, s, nil
+}
+
+// createHere makes a device in the router's own namespace.
+func createHere(s Settings, k config.Kernel) (*link.TUN, Settings, error) {
+	t, err := link.CreateTUN(s.Name)
+	if err != nil {
+		return nil, s, err
+	}
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, s, errors.Join(err, t.Close())
+	}
+	defer h.Close()
+	s.Device = Device{Name: s.Name, NSID: ownNSID}
+	return finishCreate(t, s, k, h)
+}
+
+// createIn makes a device here and moves it: a descriptor opened in the other
+// namespace would keep that namespace alive for ever.
+func createIn(s Settings, k config.Kernel) (*link.TUN, Settings, error) {
+	ns, err := os.Open(k.Netns.Path())
+	if err != nil {
+		return nil, s, fmt.Errorf("interface %s: network namespace %s: %w", s.Name, k.Netns, err)
+	}
+	defer ns.Close()
+	h, err := netlink.NewHandleAt(netns.NsHandle(ns.Fd()), unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, s, fmt.Errorf("interface %s: enter network namespace %s (needs CAP_SYS_ADMIN): %w", s.Name, k.Netns, err)
+	}
+	defer h.Close()
+	t, err := link.CreateTUN("r6-%d")
+	if err != nil {
+		return nil, s, err
+	}
+	s.Device = Device{Name: s.Name, Netns: k.Netns.String()}
+	if s.Device.NSID, err = move(t.Name(), ns, s.Name); err != nil {
+		return nil, s, errors.Join(fmt.Errorf("interface %s: move to network namespace %s: %w", s.Name, k.Netns, err), t.Close())
+	}
+	return finishCreate(t, s, k, h)
+}
+
+// move puts the device into ns under its new name, in one request, and returns
+// the number under which messages about ns arrive.
+func move(device string, ns *os.File, name string) (nsid int, err error) {
+	l, err := netlink.LinkByName(device)
+	if err != nil {
+		return 0, err
+	}
+	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_ACK)
+	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	msg.Index = int32(l.Attrs().Index)
+	req.AddData(msg)
+	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
+	req.AddData(nl.NewRtAttr(unix.IFLA_NET_NS_FD, nl.Uint32Attr(uint32(ns.Fd()))))
+	if _, err := req.Execute(unix.NETLINK_ROUTE, 0); err != nil {
+		if errors.Is(err, unix.EEXIST) {
+			return 0, fmt.Errorf("%s: %w", name, link.ErrBusy)
+		}
+		return 0, err
+	}
+	return nsidOf(ns)
+}
+
+// nsidOf is the number that marks messages about ns; the namespace gets one if
+// it has none.
+func nsidOf(ns *os.File) (int, error) {
+	id, err := netlink.GetNetNsIdByFd(int(ns.Fd()))
+	if err != nil || id >= 0 {
+		return id, err
+	}
+	if own, err := os.Stat("/proc/thread-self/ns/net"); err == nil {
+		if st, err := ns.Stat(); err == nil && os.SameFile(own, st) {
+			return ownNSID, nil
+		}
+	}
+	if err := netlink.SetNetNsIdByFd(int(ns.Fd()), -1); err != nil && !errors.Is(err, unix.EEXIST) {
+		return 0, err
+	}
+	return netlink.GetNetNsIdByFd(int(ns.Fd()))
+}
+
+// finishCreate sets up the kernel's end through h, or closes t.
+func finishCreate(t *link.TUN, s Settings, k config.Kernel, h *netlink.Handle) (*link.TUN, Settings, error) {
+	index, err := setUp(h, s, k)
+	if err != nil {
+		return nil, s, errors.Join(fmt.Errorf("interface %s: %w", s.Name, err), t.Close())
+	}
+	s.Device.Index = index
+	s.Up = t.Probe() == nil
+	return t, s, nil
+}
+
+func setUp(h *netlink.Handle, s Settings, k config.Kernel) (index int, err error) {
+	l, err := h.LinkByName(s.Name)
+	if err != nil {
+		return 0, err
+	}
+	if err := h.LinkSetMTU(l, s.MTU); err != nil {
+		return 0, fmt.Errorf("mtu %d: %w", s.MTU, err)
+	}
+	if err := h.LinkSetTxQLen(l, k.TxQueueLen); err != nil {
+		return 0, fmt.Errorf("txqueuelen %d: %w", k.TxQueueLen, err)
+	}
+	for _, a := range k.Addresses {
+		if err := addAddress(h, l, a); err != nil {
+			return 0, err
+		}
+	}
+	if err := h.LinkSetUp(l); err != nil {
+		return 0, fmt.Errorf("set up: %w", err)
+	}
+	for _, p := range k.Routes {
+		if err := h.RouteAdd(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: ipNet(p)}); err != nil {
+			return 0, fmt.Errorf("kernel route %s: %w", p, err)
+		}
+	}
+	return l.Attrs().Index, nil
+}
+
+func addAddress(h *netlink.Handle, l netlink.Link, a netip.Prefix) error {
+	// No duplicate detection: the other end of the wire is us, and we know.
+	err := h.AddrAdd(l, &netlink.Addr{IPNet: ipNet(a), Flags: unix.IFA_F_NODAD})
+	if errors.Is(err, unix.EACCES) {
+		return fmt.Errorf("kernel address %s: IPv6 is off in that namespace, set net.ipv6.conf.all.disable_ipv6=0 (docker: --sysctl): %w", a, err)
+	}
+	if err != nil {
+		return fmt.Errorf("kernel address %s: %w", a, err)
+	}
+	return nil
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), 128)}
+}
