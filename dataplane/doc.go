@@ -1,0 +1,16 @@
+// Package dataplane takes packets from one port to the next, on the goroutine
+// that read them: Recv → accept → forward → send → flush, one chain of calls,
+// one guard and one FIB snapshot for the whole batch.
+//
+// It takes no lock, allocates nothing per packet, keeps no packet past its
+// batch, and writes no log: every packet that ends here has one Drop, which is
+// counted, and
+//
+//	received + originated = sent + consumed + dropped
+//
+// holds exactly for every batch published, in wire segments.
+//
+// Files in reading order: worker.go, input.go, forward.go, output.go; then the
+// exceptions icmp.go, local.go, limit.go; drop.go and counters.go are tables;
+// plane.go and injector.go are the way in.
+package dataplane

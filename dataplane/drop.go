@@ -1,0 +1,135 @@
+package dataplane
+
+import (
+	"errors"
+
+	"github.com/router6d/router6d/internal/link"
+)
+
+// A Drop is the reason for which a packet ends here. Each has a counter.
+type Drop uint8
+
+// None is no reason: the packet goes on.
+const None Drop = 0
+
+// The reasons, in the order in which a packet meets them.
+const (
+	NotIPv6          Drop = iota + 1 // another version, or nothing at all
+	Truncated                        // shorter than it says, RFC 8200 §3
+	BadOffload                       // its virtio-net header contradicts it
+	BadSource                        // multicast, unspecified or loopback source, RFC 4291 §2.5, §2.7
+	BadDestination                   // unspecified or loopback destination, RFC 4291 §2.5
+	Multicast                        // a group that the router is not in
+	LinkLocalTarget                  // a link-local address that is not the router's
+	RoutingHeader                    // routing header type 0, RFC 5095
+	NoRoute                          // answered: no route
+	Prohibited                       // answered: administratively prohibited
+	Blackholed                       // not answered
+	BeyondScope                      // a link-local source would leave its link, RFC 4007 §9
+	HopLimit                         // hop limit used up, RFC 8200 §3
+	SameLink                         // would go back on its point-to-point link, RFC 4443 §3.1
+	TooBig                           // larger than the MTU of the way out, RFC 8200 §5
+	LocalFragment                    // to the router, and in fragments
+	LocalChecksum                    // to the router, with a wrong checksum
+	LocalHeader                      // to the router, with a header it does not know
+	LocalPort                        // to the router, where nothing listens
+	LocalIgnored                     // to the router or its groups, and of no concern to it
+	EchoLimited                      // echo request over the rate limit
+	NoSource                         // the router's own, and it has no address to send from
+	DeadInterface                    // a lookup returned a withdrawn interface: must never happen
+	InterfaceDown                    // the way out has just gone down
+	InterfaceGone                    // the way out has just been deleted
+	InterfaceFull                    // the way out takes no more now
+	InterfaceRefused                 // the way out does not take this packet
+
+	drops
+)
+
+// dropNames and dropTexts are what people see; docs are made from them.
+var dropNames = [drops]string{
+	NotIPv6:          "not_ipv6",
+	Truncated:        "truncated",
+	BadOffload:       "bad_offload",
+	BadSource:        "bad_source",
+	BadDestination:   "bad_destination",
+	Multicast:        "multicast",
+	LinkLocalTarget:  "link_local_target",
+	RoutingHeader:    "routing_header",
+	NoRoute:          "no_route",
+	Prohibited:       "prohibited",
+	Blackholed:       "blackhole",
+	BeyondScope:      "beyond_scope",
+	HopLimit:         "hop_limit",
+	SameLink:         "same_link",
+	TooBig:           "too_big",
+	LocalFragment:    "local_fragment",
+	LocalChecksum:    "local_checksum",
+	LocalHeader:      "local_header",
+	LocalPort:        "local_port",
+	LocalIgnored:     "local_ignored",
+	EchoLimited:      "echo_limited",
+	NoSource:         "no_source",
+	DeadInterface:    "dead_interface",
+	InterfaceDown:    "interface_down",
+	InterfaceGone:    "interface_gone",
+	InterfaceFull:    "interface_full",
+	InterfaceRefused: "interface_refused",
+}
+
+var dropTexts = [drops]string{
+	NotIPv6:          "another IP version, or no packet at all",
+	Truncated:        "shorter than its header says",
+	BadOffload:       "its virtio-net header contradicts it",
+	BadSource:        "source is multicast, unspecified or loopback",
+	BadDestination:   "destination is unspecified or loopback",
+	Multicast:        "to a group that the router is not in",
+	LinkLocalTarget:  "to a link-local address that is not the router's; answered: address unreachable",
+	RoutingHeader:    "routing header type 0; answered: parameter problem",
+	NoRoute:          "no route; answered: no route",
+	Prohibited:       "prohibit route; answered: administratively prohibited",
+	Blackholed:       "blackhole route",
+	BeyondScope:      "link-local source would leave its link; answered: beyond scope",
+	HopLimit:         "hop limit used up; answered: time exceeded",
+	SameLink:         "would go back on the point-to-point link it came from; answered: address unreachable",
+	TooBig:           "larger than the MTU of the way out; answered: packet too big",
+	LocalFragment:    "to the router, in fragments",
+	LocalChecksum:    "to the router, with a wrong checksum",
+	LocalHeader:      "to the router, with an unknown header; answered: parameter problem",
+	LocalPort:        "to the router, where nothing listens; answered: port unreachable",
+	LocalIgnored:     "to the router or one of its groups, of no concern to it",
+	EchoLimited:      "echo request over the rate limit",
+	NoSource:         "sent by the router, which has no address to send it from",
+	DeadInterface:    "a lookup returned a withdrawn interface: must never happen",
+	InterfaceDown:    "the way out has just gone down",
+	InterfaceGone:    "the way out has just been deleted",
+	InterfaceFull:    "the way out takes no more packets now",
+	InterfaceRefused: "the way out does not take this packet",
+}
+
+// String is the reason's name in counters and metrics.
+func (d Drop) String() string { return dropNames[d] }
+
+// Text is the reason in words.
+func (d Drop) Text() string { return dropTexts[d] }
+
+// Drops lists every reason.
+func Drops() []Drop {
+	all := make([]Drop, 0, drops-1)
+	for d := None + 1; d < drops; d++ {
+		all = append(all, d)
+	}
+	return all
+}
+
+// refused is why a port did not send.
+func refused(err error) Drop {
+	switch {
+	case errors.Is(err, link.ErrDown):
+		return InterfaceDown
+	case errors.Is(err, link.ErrGone):
+		return InterfaceGone
+	case errors.Is(err, link.ErrFull):
+		return InterfaceFull
+	}
+	return InterfaceRefused
+}

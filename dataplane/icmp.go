@@ -1,0 +1,134 @@
+package dataplane
+
+import (
+	"net/netip"
+
+	"github.com/router6d/router6d/fib"
+	"github.com/router6d/router6d/ifmgr"
+	"github.com/router6d/router6d/internal/header"
+	"github.com/router6d/router6d/internal/link"
+)
+
+// ownHopLimit in a packet of the router's own stands for that of the interface
+// it leaves through, which only the lookup that sends it can tell.
+const ownHopLimit = 0
+
+// An answer is the ICMPv6 error that a reason for refusing calls for.
+type answer struct{ typ, code uint8 }
+
+// answers is the table of RFC 4443 §3. Reasons that are not here are silent.
+var answers = [drops]answer{
+	LinkLocalTarget: {header.TypeDestinationUnreachable, header.CodeAddressUnreachable},
+	RoutingHeader:   {header.TypeParameterProblem, header.CodeErroneousField},
+	NoRoute:         {header.TypeDestinationUnreachable, header.CodeNoRoute},
+	Prohibited:      {header.TypeDestinationUnreachable, header.CodeProhibited},
+	BeyondScope:     {header.TypeDestinationUnreachable, header.CodeBeyondScope},
+	HopLimit:        {header.TypeTimeExceeded, header.CodeHopLimit},
+	SameLink:        {header.TypeDestinationUnreachable, header.CodeAddressUnreachable},
+	TooBig:          {header.TypePacketTooBig, 0},
+	LocalHeader:     {header.TypeParameterProblem, header.CodeUnrecognizedNextHeader},
+	LocalPort:       {header.TypeDestinationUnreachable, header.CodePortUnreachable},
+}
+
+// refuse answers the packet as its reason wants, and returns the reason.
+func (w *Worker) refuse(why Drop, p *link.Packet, in *ifmgr.Interface) Drop {
+	var param uint32
+	if why == RoutingHeader || why == LocalHeader {
+		param = pointer(why, header.IPv6(p.Bytes()))
+	}
+	w.answer(answers[why], param, p, in)
+	return why
+}
+
+// refuseTooBig tells the sender what would have fitted.
+func (w *Worker) refuseTooBig(p *link.Packet, in *ifmgr.Interface, mtu int) Drop {
+	w.answer(answers[TooBig], uint32(mtu), p, in)
+	return TooBig
+}
+
+// pointer is the offset of what is wrong, RFC 4443 §3.4.
+func pointer(why Drop, pkt header.IPv6) uint32 {
+	u, _ := header.UpperLayer(pkt)
+	if why == RoutingHeader {
+		return uint32(u.Routing.Offset + 2) // RFC 5095 §3: the Routing Type field
+	}
+	return uint32(u.NextHeader)
+}
+
+// answer originates one ICMPv6 error about p, if RFC 4443 §2.4 permits.
+func (w *Worker) answer(a answer, param uint32, p *link.Packet, in *ifmgr.Interface) {
+	p.CompleteChecksum() // what is quoted is what would have been on the wire
+	pkt := header.IPv6(p.Bytes())
+	if !header.MayAnswer(pkt, a.typ, a.code) {
+		return
+	}
+	if !w.errors.take(now()) {
+		w.counters.add(errorsHeld, 1)
+		return
+	}
+	size := min(header.MinMTU, header.IPv6Size+header.ICMPv6Size+len(pkt))
+	e := w.batch.Originate(size)
+	to := pkt.SourceBytes()
+	src := w.sourceFor(to, in)
+	header.AppendError(e.Bytes()[:0], &src, to, ownHopLimit, a.typ, a.code, param, pkt)
+	w.counters.add(errorsSent, 1)
+	w.originate(e, in)
+}
+
+// originate sends a packet of the router's own that answers one from in.
+func (w *Worker) originate(p *link.Packet, in *ifmgr.Interface) {
+	w.counters.add(originated, 1)
+	w.counters.drop(w.route(p, in), 1)
+}
+
+// route looks up a packet of the router's own. It may go back where it came
+// from: it answers what came.
+func (w *Worker) route(p *link.Packet, in *ifmgr.Interface) Drop {
+	pkt := header.IPv6(p.Bytes())
+	if header.IsUnspecified(pkt.SourceBytes()) {
+		return NoSource
+	}
+	if header.IsLinkLocal(pkt.DestinationBytes()) {
+		fillHopLimit(pkt, in.HopLimit())
+		return w.sendBack(p, in)
+	}
+	g := w.routes.Lookup(pkt.DestinationBytes())
+	switch g.Verdict() {
+	case fib.Forward:
+		return w.leaveBy(p, g.Nexthop(w.flow(g, pkt)))
+	case fib.Prohibit:
+		return Prohibited
+	case fib.Blackhole:
+		return Blackholed
+	case fib.Deliver:
+		return LocalIgnored // the router has no one to talk to in itself
+	case fib.Unreachable:
+	}
+	return NoRoute
+}
+
+func (w *Worker) leaveBy(p *link.Packet, nh *fib.Nexthop) Drop {
+	fillHopLimit(header.IPv6(p.Bytes()), nh.HopLimit())
+	if p.WireSize() > nh.MTU() {
+		return TooBig
+	}
+	return w.send(p, nh)
+}
+
+func fillHopLimit(pkt header.IPv6, limit uint8) {
+	if pkt.HopLimit() == ownHopLimit {
+		pkt.SetHopLimit(limit)
+	}
+}
+
+// sourceFor is RFC 4443 §2.2: an address of the interface the packet came in
+// by, of the same scope as who gets the answer; else one of the router's; else
+// the link-local one, which every interface has.
+func (w *Worker) sourceFor(to *[16]byte, in *ifmgr.Interface) [16]byte {
+	for _, a := range []netip.Addr{in.Addrs().Source(), w.routes.Source()} {
+		if a.IsValid() && !header.IsLinkLocal(to) {
+			return a.As16()
+		}
+	}
+	return in.Addrs().LinkLocal().As16()
+}

@@ -1,0 +1,128 @@
+package dataplane
+
+import (
+	"github.com/router6d/router6d/ifmgr"
+	"github.com/router6d/router6d/internal/header"
+	"github.com/router6d/router6d/internal/link"
+)
+
+// acceptBatch checks what was received and collects the destinations of what
+// may go on.
+func (w *Worker) acceptBatch() {
+	w.n = 0
+	direct := tally{in: w.in.Interface}
+	for i := range w.batch.Len() {
+		p := w.batch.At(i)
+		n := p.Segments()
+		direct.add(w.in.Interface, p)
+		w.counters.add(received, n)
+		w.counters.drop(w.accept(p, w.in.Interface), n)
+	}
+	direct.flush()
+	w.stacked.flush()
+}
+
+// A tally is what one interface received in a batch.
+type tally struct {
+	in             *ifmgr.Interface
+	packets, bytes int
+}
+
+func (c *tally) add(in *ifmgr.Interface, p *link.Packet) {
+	if c.in != in {
+		c.flush()
+		c.in = in
+	}
+	c.packets += p.Segments()
+	c.bytes += len(p.Bytes())
+}
+
+func (c *tally) flush() {
+	if c.packets > 0 {
+		c.in.Traffic().RxPackets.Add(uint64(c.packets))
+		c.in.Traffic().RxBytes.Add(uint64(c.bytes))
+	}
+	*c = tally{}
+}
+
+// accept is RFC 8200 §3 and RFC 4291 §2.5–2.7: may this packet be looked at?
+// What is for the link itself is dealt with here, the rest waits for its lookup.
+func (w *Worker) accept(p *link.Packet, in *ifmgr.Interface) Drop {
+	b := p.Bytes()
+	if len(b) == 0 || b[0]>>4 != 6 {
+		return w.acceptStacked(p, in)
+	}
+	if p.Offload.Bad() {
+		return BadOffload
+	}
+	pkt, ok := header.ParseIPv6(b)
+	if !ok {
+		return Truncated
+	}
+	p.Trim(len(pkt)) // RFC 8200 §4.7 knows no trailer; links may pad
+	src, dst := pkt.SourceBytes(), pkt.DestinationBytes()
+	switch {
+	case header.IsMulticast(src), header.IsLoopback(src):
+		return BadSource
+	case header.IsUnspecified(dst), header.IsLoopback(dst):
+		return BadDestination
+	case header.IsMulticast(dst):
+		return w.acceptGroup(p, pkt, in)
+	case header.IsUnspecified(src): // only neighbor discovery, to a group, may have it
+		return BadSource
+	case header.IsLinkLocal(dst):
+		return w.acceptLinkLocal(p, pkt, in)
+	}
+	w.here[w.n] = arrival{p, in}
+	w.dst[w.n] = dst
+	w.n++
+	return None
+}
+
+// acceptStacked offers what is not IPv6 to the port stacked on this one: what
+// that claims came in through it.
+func (w *Worker) acceptStacked(p *link.Packet, in *ifmgr.Interface) Drop {
+	u := in.Upper(w.guard)
+	if u == nil || !u.Port.Claim(p) {
+		return NotIPv6
+	}
+	w.stacked.add(u.Interface, p)
+	return w.accept(p, u.Interface)
+}
+
+// acceptGroup takes what is for the groups every router is in on its link, RFC
+// 4291 §2.8. Multicast is not forwarded.
+func (w *Worker) acceptGroup(p *link.Packet, pkt header.IPv6, in *ifmgr.Interface) Drop {
+	dst := pkt.DestinationBytes()
+	switch {
+	case *dst == allNodes, *dst == allRouters, *dst == allNodesInterface, *dst == allRoutersInterface:
+		return w.deliver(p, in, nil)
+	case isSolicitedNode(dst), *dst == allMLDv2Routers:
+		return LocalIgnored // nothing to resolve on a point-to-point link
+	}
+	return Multicast
+}
+
+// Groups that every router listens to, RFC 4291 §2.7.1, and that to which MLDv2
+// reports go, RFC 3810 §5.2.14.
+var (
+	allNodesInterface   = [16]byte{0: 0xff, 1: 0x01, 15: 1}
+	allNodes            = [16]byte{0: 0xff, 1: 0x02, 15: 1}
+	allRoutersInterface = [16]byte{0: 0xff, 1: 0x01, 15: 2}
+	allRouters          = [16]byte{0: 0xff, 1: 0x02, 15: 2}
+	allMLDv2Routers     = [16]byte{0: 0xff, 1: 0x02, 15: 0x16}
+)
+
+// isSolicitedNode is ff02::1:ff00:0/104, RFC 4291 §2.7.1.
+func isSolicitedNode(a *[16]byte) bool {
+	return [13]byte(a[:13]) == [13]byte{0: 0xff, 1: 0x02, 11: 1, 12: 0xff}
+}
+
+// acceptLinkLocal takes what is for the router's own address on this link. There
+// is no other node on a point-to-point link to send the rest to.
+func (w *Worker) acceptLinkLocal(p *link.Packet, pkt header.IPv6, in *ifmgr.Interface) Drop {
+	if in.Addrs().Own(pkt.Destination()) {
+		return w.deliver(p, in, in)
+	}
+	return w.refuse(LinkLocalTarget, p, in)
+}

@@ -1,0 +1,86 @@
+package dataplane
+
+import (
+	"errors"
+
+	"github.com/router6d/router6d/fib"
+	"github.com/router6d/router6d/ifmgr"
+	"github.com/router6d/router6d/internal/link"
+)
+
+// An outbox is one batch by the interface it leaves through; empty between
+// batches. There are as many queues as a batch ever had ways out, at most one a
+// packet.
+type outbox struct {
+	queues []*queue
+	used   int
+}
+
+type queue struct {
+	via *ifmgr.Interface
+	v   link.Vector
+}
+
+// to returns the queue of the interface.
+func (o *outbox) to(via *ifmgr.Interface) *queue {
+	for _, q := range o.queues[:o.used] {
+		if q.via.ID() == via.ID() {
+			return q
+		}
+	}
+	if o.used == len(o.queues) {
+		o.queues = append(o.queues, new(queue))
+	}
+	q := o.queues[o.used]
+	o.used++
+	q.via = via
+	return q
+}
+
+// send puts the packet on its way, unless the lookup was wrong: that an
+// interface is returned which was withdrawn before the snapshot was published
+// is what all of this is built to rule out, so every transmission is checked.
+func (w *Worker) send(p *link.Packet, nh *fib.Nexthop) Drop {
+	if gen := nh.Withdrawn(); gen != 0 {
+		if w.routes.Generation() >= gen {
+			w.counters.add(deadLookups, 1)
+			return DeadInterface
+		}
+		w.counters.add(drainingSent, p.Segments())
+	}
+	w.out.to(nh.Interface()).v.Push(p)
+	return None
+}
+
+// sendBack puts the router's own packet on the link that it answers.
+func (w *Worker) sendBack(p *link.Packet, in *ifmgr.Interface) Drop {
+	w.out.to(in).v.Push(p)
+	return None
+}
+
+// flush hands every queue to its port.
+func (w *Worker) flush() {
+	for _, q := range w.out.queues[:w.out.used] {
+		w.transmit(q)
+		q.via = nil
+		q.v.Reset()
+	}
+	w.out.used = 0
+}
+
+func (w *Worker) transmit(q *queue) {
+	packets, bytes := q.v.Segments(), q.v.Size()
+	err := q.via.Port().Send(&q.v)
+	if err != nil {
+		left := q.v.Segments()
+		packets, bytes = packets-left, bytes-q.v.Size()
+		w.counters.drop(refused(err), left)
+		q.via.Traffic().TxErrors.Add(uint64(left))
+		if errors.Is(err, link.ErrDown) || errors.Is(err, link.ErrGone) {
+			w.doubt(q.via.ID())
+		}
+	}
+	w.counters.add(sent, packets)
+	q.via.Traffic().TxPackets.Add(uint64(packets))
+	q.via.Traffic().TxBytes.Add(uint64(bytes))
+}

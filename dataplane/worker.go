@@ -1,0 +1,83 @@
+package dataplane
+
+import (
+	"time"
+
+	"github.com/router6d/router6d/fib"
+	"github.com/router6d/router6d/ifmgr"
+	"github.com/router6d/router6d/internal/epoch"
+	"github.com/router6d/router6d/internal/link"
+)
+
+// A Worker takes batches through the router, on the one goroutine that it
+// belongs to. Between batches it holds no packet, no snapshot and no nexthop.
+type Worker struct {
+	in     *ifmgr.Handle
+	rx     link.Receiver // nil for an Injector's
+	fib    *fib.Table
+	reader *epoch.Reader
+	doubt  func(ifmgr.ID) // asks to look at an interface that refused a packet
+	seed   uint64         // of flow hashes: the same for all workers
+
+	// This batch.
+	batch   *link.Batch
+	guard   epoch.Guard
+	routes  *fib.Snapshot
+	stacked tally                    // what came in through the port stacked on this one
+	here    [link.VectorSize]arrival // packets that want a lookup
+	n       int
+	dst     [link.VectorSize]*[16]byte
+	groups  [link.VectorSize]*fib.Group
+	out     outbox
+
+	errors   limiter // ICMPv6 errors, RFC 4443 §2.4(f)
+	echoes   limiter
+	counters counters
+}
+
+// An arrival is a packet that passed the checks, and where it came in.
+type arrival struct {
+	p  *link.Packet
+	in *ifmgr.Interface
+}
+
+// enter begins a batch: from here on everything found in routes is usable.
+func (w *Worker) enter() {
+	w.guard = w.reader.Enter()
+	w.routes = w.fib.Load(w.guard)
+	w.counters.add(batches, 1)
+}
+
+// leave ends a batch, when all of it has been sent or dropped.
+func (w *Worker) leave() {
+	w.flush()
+	w.counters.publish()
+	w.routes = nil
+	w.guard.Leave()
+	w.batch.End()
+}
+
+// run forwards until the port is interrupted or fails.
+func (w *Worker) run() error {
+	for {
+		if err := w.rx.Recv(w.batch); err != nil {
+			return err
+		}
+		w.forwardBatch()
+	}
+}
+
+// forwardBatch takes one batch from read to write under one guard.
+func (w *Worker) forwardBatch() {
+	w.enter()
+	w.acceptBatch()
+	w.routes.LookupBatch(w.dst[:w.n], w.groups[:w.n])
+	for i := range w.here[:w.n] {
+		a := &w.here[i]
+		w.counters.drop(w.forward(a.p, a.in, w.groups[i]), a.p.Segments())
+	}
+	w.leave()
+}
+
+// now is asked for only where a rate is limited.
+func now() time.Time { return time.Now() }
