@@ -1,0 +1,131 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/router6d/router6d/internal/control"
+)
+
+func interfaceCommand() *cobra.Command {
+	c := &cobra.Command{Use: "interface", Aliases: []string{"if"}, Short: "Add and delete interfaces of a running router"}
+	socket := socketFlag(c)
+	c.AddCommand(interfaceAdd(socket), interfaceDel(socket))
+	return c
+}
+
+func interfaceAdd(socket *string) *cobra.Command {
+	c := &cobra.Command{
+		Use:     "add NAME",
+		Short:   "Make an interface",
+		Example: "  router6d interface add green --address 2001:db8:3::1/64 --netns green --kernel-address 2001:db8:3::2/64 --kernel-route ::/0",
+		Args:    args(cobra.ExactArgs(1)),
+	}
+	f := c.Flags()
+	mode := f.String("mode", "", "create or attach (default create)")
+	recreate := f.Bool("recreate", false, "make it again when someone else deletes it")
+	mtu := f.Int("mtu", 0, "MTU (default 1500)")
+	hopLimit := f.Int("hop-limit", 0, "hop limit of the router's own packets (default 64)")
+	addresses := f.StringSlice("address", nil, "the router's own address on it, with length; may be repeated")
+	netns := f.String("netns", "", "network namespace of the kernel's end: a name, a path or pid:N")
+	kernelAddresses := f.StringSlice("kernel-address", nil, "address of the kernel's end, with length; may be repeated")
+	kernelRoutes := f.StringSlice("kernel-route", nil, "prefix that the kernel routes into it; may be repeated")
+	queue := f.Int("txqueuelen", 0, "queue of the kernel's end (default 10000)")
+	c.RunE = func(c *cobra.Command, names []string) error {
+		kernel := given(map[string]any{
+			"netns": *netns, "addresses": *kernelAddresses, "routes": *kernelRoutes, "txqueuelen": *queue,
+		})
+		settings := given(map[string]any{
+			"mode": *mode, "recreate": *recreate, "mtu": *mtu, "hop-limit": *hopLimit, "addresses": *addresses,
+		})
+		if len(kernel) > 0 {
+			settings["kernel"] = kernel
+		}
+		return control.NewClient(*socket).AddInterface(c.Context(), names[0], settings)
+	}
+	return c
+}
+
+// given leaves out what was not said on the command line.
+func given(all map[string]any) map[string]any {
+	maps.DeleteFunc(all, func(_ string, v any) bool {
+		switch v := v.(type) {
+		case string:
+			return v == ""
+		case int:
+			return v == 0
+		case bool:
+			return !v
+		case []string:
+			return len(v) == 0
+		}
+		return false
+	})
+	return all
+}
+
+func interfaceDel(socket *string) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "del NAME",
+		Short: "Detach an interface and print the ledger",
+		Args:  args(cobra.ExactArgs(1)),
+	}
+	asJSON := c.Flags().Bool("json", false, "print JSON")
+	c.RunE = func(c *cobra.Command, names []string) error {
+		l, err := control.NewClient(*socket).DeleteInterface(c.Context(), names[0])
+		if err != nil {
+			return err
+		}
+		if err := print(c.OutOrStdout(), *asJSON, l, printLedger); err != nil {
+			return err
+		}
+		if l.Result != "clean" {
+			return fmt.Errorf("interface %s: %s", l.Name, l.Result)
+		}
+		return nil
+	}
+	return c
+}
+
+func printLedger(w io.Writer, l control.Ledger) {
+	fmt.Fprintf(w, "%s (id %d) detached %s: %s\n", l.Name, l.ID, l.Result, l.Cause)
+	fmt.Fprintf(w, "  withdraw  %9s  %d routes lost it, %d slots rewritten\n", seconds(l.WithdrawSeconds), l.Routes, l.Slots)
+	fmt.Fprintf(w, "  grace     %9s  %d readers asked\n", seconds(l.GraceSeconds), l.Readers)
+	fmt.Fprintf(w, "  holders   %9s  %d packets purged\n", seconds(l.HoldSeconds), l.Purged)
+	fmt.Fprintf(w, "  close     %9s  in the kernel\n", seconds(l.CloseSeconds))
+	fmt.Fprintf(w, "  total     %9s\n", seconds(l.TotalSeconds))
+	if len(l.Holders) > 0 {
+		fmt.Fprintf(w, "  held by   %s\n", holders(l.Holders))
+	}
+	if len(l.Waiting) > 0 {
+		fmt.Fprintf(w, "  late      %s\n", strings.Join(l.Waiting, ", "))
+	}
+	if l.Error != "" {
+		fmt.Fprintf(w, "  error     %s\n", l.Error)
+	}
+}
+
+func holders(held map[string]int64) string {
+	var all []string
+	for _, who := range slices.Sorted(maps.Keys(held)) {
+		all = append(all, fmt.Sprintf("%s %d", who, held[who]))
+	}
+	return strings.Join(all, ", ")
+}
+
+func seconds(s float64) time.Duration {
+	d := time.Duration(s * float64(time.Second))
+	switch {
+	case d >= time.Second:
+		return d.Round(time.Millisecond)
+	case d >= time.Millisecond:
+		return d.Round(10 * time.Microsecond)
+	}
+	return d.Round(100 * time.Nanosecond)
+}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/router6d/router6d/internal/control"
+	"github.com/router6d/router6d/internal/events"
+)
+
+// print writes v as JSON, or as a person likes it.
+func print[T any](w io.Writer, asJSON bool, v T, forPeople func(io.Writer, T)) error {
+	if asJSON {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(v)
+	}
+	forPeople(w, v)
+	return nil
+}
+
+func showCommand() *cobra.Command {
+	c := &cobra.Command{Use: "show", Short: "Show what a running router has and does"}
+	socket := socketFlag(c)
+	asJSON := c.PersistentFlags().Bool("json", false, "print JSON")
+	c.AddCommand(
+		show("interfaces", "Interfaces, with their state and traffic", socket, asJSON, (*control.Client).Interfaces, printInterfaces),
+		show("routes", "Routes on offer, and why some are not used", socket, asJSON, (*control.Client).Routes, printRoutes),
+		show("nexthops", "Targets of routes, and what they lead to now", socket, asJSON, (*control.Client).Nexthops, printNexthops),
+		show("counters", "The account of all packets", socket, asJSON, (*control.Client).Counters, printCounters),
+		show("drops", "Packets that ended here, by reason", socket, asJSON, (*control.Client).Drops, printDrops),
+		show("epoch", "Grace periods, detaches and the counters that prove them", socket, asJSON, (*control.Client).Epoch, printEpoch),
+		showEvents(socket, asJSON),
+	)
+	return c
+}
+
+func show[T any](what, short string, socket *string, asJSON *bool,
+	get func(*control.Client, context.Context) (T, error), forPeople func(io.Writer, T),
+) *cobra.Command {
+	return &cobra.Command{
+		Use: what, Short: short, Args: args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			v, err := get(control.NewClient(*socket), c.Context())
+			if err != nil {
+				return err
+			}
+			return print(c.OutOrStdout(), *asJSON, v, forPeople)
+		},
+	}
+}
+
+func showEvents(socket *string, asJSON *bool) *cobra.Command {
+	c := &cobra.Command{Use: "events", Short: "The last events, oldest first", Args: args(cobra.NoArgs)}
+	since := c.Flags().Uint64("since", 0, "only those after this sequence number")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		all, err := control.NewClient(*socket).Events(c.Context(), *since)
+		if err != nil {
+			return err
+		}
+		return print(c.OutOrStdout(), *asJSON, all, printEvents)
+	}
+	return c
+}
+
+// table writes rows in columns.
+func table(w io.Writer, head string, rows func(row func(cells ...any))) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, strings.ReplaceAll(head, " ", "\t"))
+	rows(func(cells ...any) {
+		text := make([]string, len(cells))
+		for i, c := range cells {
+			text[i] = fmt.Sprint(c)
+		}
+		fmt.Fprintln(t, strings.TrimRight(strings.Join(text, "\t"), "\t"))
+	})
+	_ = t.Flush() // as every print to standard output
+}
+
+func printInterfaces(w io.Writer, all []control.Interface) {
+	table(w, "ID NAME STATE FOR MTU DEVICE RX TX ADDRESSES", func(row func(...any)) {
+		for _, i := range all {
+			row(i.ID, i.Name, i.State, time.Since(i.Since).Round(time.Second), i.MTU, device(i),
+				i.Traffic.RxPackets, i.Traffic.TxPackets, addresses(i))
+		}
+	})
+}
+
+func device(i control.Interface) string {
+	switch {
+	case i.Lower != "":
+		return "on " + i.Lower
+	case i.Netns != "":
+		return i.Device + "@" + i.Netns
+	}
+	return i.Device
+}
+
+func addresses(i control.Interface) string {
+	var all []string
+	for _, a := range i.Addresses {
+		all = append(all, a.String())
+	}
+	return strings.Join(all, ",")
+}
+
+func printRoutes(w io.Writer, all []control.Route) {
+	table(w, "  PREFIX SOURCE METRIC ORIGIN TARGET REASON", func(row func(...any)) {
+		for _, r := range all {
+			mark := "-"
+			if r.Active {
+				mark = "*"
+			}
+			row(mark+" "+r.Prefix.String(), r.Source, r.Metric, r.Origin, r.Target, r.Reason)
+		}
+	})
+}
+
+func printNexthops(w io.Writer, all []control.Nexthops) {
+	table(w, "SLOT TARGET ROUTES NEXTHOPS REASON", func(row func(...any)) {
+		for _, g := range all {
+			var nhs []string
+			for _, n := range g.Nexthops {
+				nhs = append(nhs, nexthop(n))
+			}
+			row(g.Slot, g.Target, g.Routes, strings.Join(nhs, ","), g.Reason)
+		}
+	})
+}
+
+func nexthop(n control.Nexthop) string {
+	text := fmt.Sprintf("%s#%d", n.Interface, n.ID)
+	if n.Gateway != "" {
+		text += " via " + n.Gateway
+	}
+	if n.Weight > 1 {
+		text += fmt.Sprintf("*%d", n.Weight)
+	}
+	return text
+}
+
+func printCounters(w io.Writer, c control.Counters) {
+	verdict := "balanced"
+	if !c.Balanced {
+		verdict = "NOT BALANCED"
+	}
+	fmt.Fprintf(w, "received    %12d\noriginated  %12d  %d ICMPv6 errors, %d more held back by the limit\n",
+		c.Received, c.Originated, c.ICMPErrorsSent, c.ICMPErrorsLimited)
+	fmt.Fprintf(w, "sent        %12d\nconsumed    %12d\ndropped     %12d\n", c.Sent, c.Consumed, c.Dropped)
+	fmt.Fprintf(w, "account     %12s  in %d batches\n", verdict, c.Batches)
+}
+
+func printDrops(w io.Writer, all []control.Drop) {
+	table(w, "PACKETS REASON MEANING", func(row func(...any)) {
+		for _, d := range all {
+			if d.Packets > 0 {
+				row(d.Packets, d.Reason, d.Text)
+			}
+		}
+	})
+}
+
+func printEpoch(w io.Writer, e control.Epoch) {
+	fmt.Fprintf(w, "lookup_dead_total        %d\n", e.LookupDeadTotal)
+	fmt.Fprintf(w, "draining_tx_total        %d\n", e.DrainingTxTotal)
+	fmt.Fprintf(w, "admission_refused_total  %d\n", e.AdmissionRefusedTotal)
+	fmt.Fprintf(w, "attached                 %d\n", e.Attached)
+	fmt.Fprintf(w, "detached                 %d clean, %d orphaned, %d orphans now\n", e.DetachClean, e.DetachOrphaned, e.Orphans)
+	fmt.Fprintf(w, "epoch                    %d, %d readers\n", e.Epoch, e.Readers)
+	fmt.Fprintf(w, "grace periods            %d, mean %v, longest %v\n", e.Graces, seconds(e.GraceMeanSeconds), seconds(e.GraceMaxSeconds))
+	if e.Deferred > 0 {
+		fmt.Fprintf(w, "waiting                  %d for %v, for %s\n", e.Deferred, seconds(e.OldestSeconds), strings.Join(e.Slowest, ", "))
+	}
+	fmt.Fprintf(w, "fib                      generation %d, %d prefixes, %d pairs, %d slots, %d nexthops\n",
+		e.Generation, e.Prefixes, e.Pairs, e.Slots, e.Nexthops)
+	fmt.Fprintf(w, "loop                     %d turns in %v\n", e.Turns, seconds(e.UptimeSeconds))
+}
+
+func printEvents(w io.Writer, all []events.Event) {
+	for _, e := range all {
+		fmt.Fprintf(w, "%d %s %s %s%s\n", e.Seq, e.Time.Format("15:04:05.000"), e.Level, e.Event, fields(e.Fields))
+	}
+}
+
+func fields(f map[string]any) string {
+	var b strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(f)) {
+		fmt.Fprintf(&b, " %s=%v", k, f[k])
+	}
+	return b.String()
+}

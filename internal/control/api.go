@@ -1,0 +1,160 @@
+package control
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Interface is one interface now.
+type Interface struct {
+	ID        uint64           `json:"id"` // never used again
+	Name      string           `json:"name"`
+	State     string           `json:"state"` // down, up, draining, orphaned
+	Since     time.Time        `json:"since"` // of the state
+	Device    string           `json:"device"`
+	Netns     string           `json:"netns,omitempty"`
+	Lower     string           `json:"lower,omitempty"` // what it is stacked on
+	MTU       int              `json:"mtu"`
+	HopLimit  uint8            `json:"hop_limit"`
+	Addresses []netip.Prefix   `json:"addresses"`
+	Holders   map[string]int64 `json:"holders"` // handles out, by what they are for
+	Traffic   Traffic          `json:"traffic"`
+}
+
+// Traffic counts wire segments and bytes of superframes as they were passed.
+type Traffic struct {
+	RxPackets uint64 `json:"rx_packets"`
+	RxBytes   uint64 `json:"rx_bytes"`
+	TxPackets uint64 `json:"tx_packets"`
+	TxBytes   uint64 `json:"tx_bytes"`
+	TxErrors  uint64 `json:"tx_errors"`
+}
+
+// Route is one route on offer.
+type Route struct {
+	Prefix netip.Prefix `json:"prefix"`
+	Source string       `json:"source"`
+	Metric uint32       `json:"metric"`
+	Origin string       `json:"origin"` // file or runtime
+	Target string       `json:"target"`
+	Active bool         `json:"active"`
+	Reason string       `json:"reason,omitempty"` // why not, or why not by all its paths
+}
+
+// Nexthops is one target of routes and what it leads to now.
+type Nexthops struct {
+	Slot     uint32    `json:"slot"`
+	Target   string    `json:"target"`
+	Routes   int       `json:"routes"`
+	Nexthops []Nexthop `json:"nexthops"`
+	Reason   string    `json:"reason,omitempty"`
+}
+
+// Nexthop is one way out.
+type Nexthop struct {
+	Interface string `json:"interface"`
+	ID        uint64 `json:"id"`
+	Gateway   string `json:"gateway,omitempty"`
+	Weight    uint8  `json:"weight"`
+}
+
+// Counters is the account of the packet path, in wire segments:
+// received + originated = sent + consumed + dropped.
+type Counters struct {
+	Received          uint64 `json:"received"`
+	Originated        uint64 `json:"originated"`
+	Sent              uint64 `json:"sent"`
+	Consumed          uint64 `json:"consumed"`
+	Dropped           uint64 `json:"dropped"`
+	Balanced          bool   `json:"balanced"`
+	Batches           uint64 `json:"batches"`
+	ICMPErrorsSent    uint64 `json:"icmp_errors_sent"`
+	ICMPErrorsLimited uint64 `json:"icmp_errors_limited"`
+}
+
+// Drop is one reason for which packets ended, and how many did.
+type Drop struct {
+	Reason  string `json:"reason"`
+	Packets uint64 `json:"packets"`
+	Text    string `json:"text"`
+}
+
+// Epoch is the state of lifetimes: grace periods, and the counters that prove
+// the protocol.
+type Epoch struct {
+	LookupDeadTotal       uint64  `json:"lookup_dead_total"` // must be 0
+	DrainingTxTotal       uint64  `json:"draining_tx_total"` // legal: an older snapshot
+	AdmissionRefusedTotal uint64  `json:"admission_refused_total"`
+	Attached              uint64  `json:"attached_total"`
+	DetachClean           uint64  `json:"detach_clean_total"`
+	DetachOrphaned        uint64  `json:"detach_orphaned_total"`
+	Orphans               int     `json:"orphans"` // now
+	Epoch                 uint64  `json:"epoch_current"`
+	Readers               int     `json:"readers"`
+	Graces                uint64  `json:"grace_total"`
+	GraceMeanSeconds      float64 `json:"grace_mean_seconds"`
+	GraceMaxSeconds       float64 `json:"grace_max_seconds"`
+	Deferred              int     `json:"deferred"` // functions that wait for a grace period
+	OldestSeconds         float64 `json:"grace_oldest_seconds"`
+	// Slowest names the readers that the oldest open grace period waits for.
+	Slowest []string `json:"slowest,omitempty"`
+	// The FIB.
+	Generation uint64 `json:"snapshot_gen"`
+	Prefixes   int    `json:"fib_prefixes"`
+	Pairs      int    `json:"fib_pairs"`
+	Slots      int    `json:"fib_slots"`
+	Nexthops   int    `json:"fib_nexthops"`
+	// The loop.
+	Turns         uint64  `json:"loop_turns"`
+	UptimeSeconds float64 `json:"uptime_seconds"`
+}
+
+// Lookup is where the router would send a packet, and why.
+type Lookup struct {
+	Address   netip.Addr `json:"address"`
+	From      string     `json:"from,omitempty"`
+	Verdict   string     `json:"verdict"`
+	Interface string     `json:"interface,omitempty"`
+	Gateway   string     `json:"gateway,omitempty"`
+	HopLimit  uint8      `json:"hop_limit,omitempty"` // of the router's own packets
+	MTU       int        `json:"mtu,omitempty"`
+	Source    string     `json:"source,omitempty"` // the router would send from
+	Steps     []Step     `json:"steps"`
+}
+
+// Step is one route that the lookup looked at; the last one answers.
+type Step struct {
+	Prefix string `json:"prefix"`
+	Source string `json:"source,omitempty"`
+	Metric uint32 `json:"metric"`
+	Target string `json:"target"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// Ledger is what one detach did.
+type Ledger struct {
+	ID     uint64 `json:"id"`
+	Name   string `json:"name"`
+	Cause  string `json:"cause"`
+	Result string `json:"result"` // clean or orphaned
+	Error  string `json:"error,omitempty"`
+
+	Routes int `json:"routes_affected"`
+	Slots  int `json:"slots_rewritten"`
+	Purged int `json:"packets_purged"`
+	// Readers is how many were asked for; Waiting names those that are late.
+	Readers int              `json:"readers"`
+	Waiting []string         `json:"readers_waiting,omitempty"`
+	Holders map[string]int64 `json:"holders,omitempty"`
+
+	WithdrawSeconds float64 `json:"withdraw_seconds"`
+	GraceSeconds    float64 `json:"grace_seconds"`
+	HoldSeconds     float64 `json:"hold_seconds"`
+	CloseSeconds    float64 `json:"close_seconds"`
+	TotalSeconds    float64 `json:"total_seconds"`
+}
+
+// Problem is the body of every answer that is not a success.
+type Problem struct {
+	Error string `json:"error"`
+}

@@ -1,0 +1,271 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/router6d/router6d/ifmgr"
+	"github.com/router6d/router6d/internal/config"
+	"github.com/router6d/router6d/internal/events"
+	"github.com/router6d/router6d/internal/loop"
+	"github.com/router6d/router6d/internal/router"
+	"github.com/router6d/router6d/rib"
+)
+
+const (
+	maxBody         = 64 << 10        // a request is one interface or one route
+	headerTimeout   = 5 * time.Second // of a local client
+	shutdownTimeout = 2 * time.Second // for answers under way
+)
+
+// A Server answers on the control socket.
+type Server struct {
+	r    *router.Router
+	ring *events.Ring
+	log  *zap.Logger
+	http http.Server
+	l    net.Listener
+}
+
+// Listen opens the socket at path, with mode 0600. One that nobody answers on is
+// replaced; one that a router answers on is not.
+func Listen(path string, r *router.Router, ring *events.Ring, log *zap.Logger) (*Server, error) {
+	if err := clearStale(path); err != nil {
+		return nil, err
+	}
+	old := unix.Umask(0o177) // so that nobody can open it before a chmod
+	l, err := net.Listen("unix", path)
+	unix.Umask(old)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	s := &Server{r: r, ring: ring, log: log, l: l}
+	s.http.Handler = s.routes()
+	s.http.ReadHeaderTimeout = headerTimeout
+	return s, nil
+}
+
+func clearStale(path string) error {
+	st, err := os.Lstat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	if st.Mode().Type() != os.ModeSocket {
+		return fmt.Errorf("control socket %s: something else is there: %s", path, st.Mode())
+	}
+	c, err := net.Dial("unix", path)
+	if err == nil {
+		defer c.Close()
+		return fmt.Errorf("control socket %s: a router%s answers on it", path, peer(c))
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	return nil
+}
+
+// peer tells which process is at the other end.
+func peer(c net.Conn) (text string) {
+	raw, err := c.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return ""
+	}
+	_ = raw.Control(func(fd uintptr) { // the text stays empty
+		if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+			text = fmt.Sprintf(" (pid %d)", cred.Pid)
+		}
+	})
+	return text
+}
+
+// Run answers until ctx ends, and then lets answers under way finish.
+func (s *Server) Run(ctx context.Context) error {
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(s.l) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	err := s.http.Shutdown(grace)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = s.http.Close()
+	}
+	<-served
+	return err
+}
+
+func (s *Server) routes() http.Handler {
+	m := http.NewServeMux()
+	m.HandleFunc("GET /v1/interfaces", show(s, showInterfaces))
+	m.HandleFunc("GET /v1/routes", show(s, showRoutes))
+	m.HandleFunc("GET /v1/nexthops", show(s, showNexthops))
+	m.HandleFunc("GET /v1/epoch", show(s, showEpoch))
+	m.HandleFunc("GET /v1/counters", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, showCounters(s.r.Plane.Stats()))
+	})
+	m.HandleFunc("GET /v1/drops", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, showDrops(s.r.Plane.Stats()))
+	})
+	m.HandleFunc("GET /v1/events", s.events)
+	m.HandleFunc("GET /v1/lookup", s.lookup)
+	m.HandleFunc("POST /v1/interfaces", s.addInterface)
+	m.HandleFunc("DELETE /v1/interfaces/{name}", s.deleteInterface)
+	m.HandleFunc("POST /v1/routes", s.addRoute)
+	m.HandleFunc("DELETE /v1/routes", s.deleteRoute)
+	return m
+}
+
+// show answers with what fn reads of the router in one turn.
+func show[T any](s *Server, fn func(*router.Router, *loop.Turn) T) http.HandlerFunc {
+	return func(w http.ResponseWriter, q *http.Request) {
+		var v T
+		err := s.r.Loop.Do(q.Context(), func(t *loop.Turn) error { v = fn(s.r, t); return nil })
+		reply(w, v, err)
+	}
+}
+
+func (s *Server) events(w http.ResponseWriter, q *http.Request) {
+	var since uint64
+	if text := q.FormValue("since"); text != "" {
+		n, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			refuse(w, http.StatusBadRequest, fmt.Errorf("since: %q is not a number", text))
+			return
+		}
+		since = n
+	}
+	all := s.ring.Since(since)
+	if all == nil {
+		all = []events.Event{}
+	}
+	answer(w, all)
+}
+
+func (s *Server) lookup(w http.ResponseWriter, q *http.Request) {
+	to, err := parseAddr("address", q.FormValue("address"))
+	var from netip.Addr
+	if text := q.FormValue("from"); err == nil && text != "" {
+		from, err = parseAddr("from", text)
+	}
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	show(s, func(r *router.Router, t *loop.Turn) Lookup { return showLookup(r, t, from, to) })(w, q)
+}
+
+func parseAddr(what, text string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(text)
+	if err != nil || !a.Is6() || a.Is4In6() || a.Zone() != "" {
+		return netip.Addr{}, fmt.Errorf("%s: %q is not an IPv6 address", what, text)
+	}
+	return a, nil
+}
+
+func (s *Server) addInterface(w http.ResponseWriter, q *http.Request) {
+	c, err := body(w, q, config.ParseInterface)
+	if err == nil {
+		_, err = s.r.AddInterface(q.Context(), c)
+	}
+	reply(w, struct{}{}, err)
+}
+
+func (s *Server) deleteInterface(w http.ResponseWriter, q *http.Request) {
+	res, err := s.r.DeleteInterface(q.Context(), q.PathValue("name"))
+	if err != nil {
+		reply(w, struct{}{}, fmt.Errorf("%s: %w", q.PathValue("name"), err))
+		return
+	}
+	answer(w, NewLedger(res))
+}
+
+func (s *Server) addRoute(w http.ResponseWriter, q *http.Request) {
+	c, err := body(w, q, config.ParseRoute)
+	if err == nil {
+		err = s.r.AddRoute(q.Context(), c)
+	}
+	reply(w, struct{}{}, err)
+}
+
+func (s *Server) deleteRoute(w http.ResponseWriter, q *http.Request) {
+	p, err := config.ParseRoutePrefix(q.FormValue("prefix"))
+	var metric uint32
+	if text := q.FormValue("metric"); err == nil && text != "" {
+		metric, err = config.ParseMetric(text)
+	}
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	reply(w, struct{}{}, s.r.DeleteRoute(q.Context(), p, metric))
+}
+
+// errBody marks what is wrong with a request.
+type errBody struct{ error }
+
+// Unwrap gives the reason.
+func (e errBody) Unwrap() error { return e.error }
+
+func body[T any](w http.ResponseWriter, q *http.Request, parse func([]byte) (T, error)) (v T, err error) {
+	text, err := io.ReadAll(http.MaxBytesReader(w, q.Body, maxBody))
+	if err == nil {
+		v, err = parse(text)
+	}
+	if err != nil {
+		return v, errBody{err}
+	}
+	return v, nil
+}
+
+func reply(w http.ResponseWriter, v any, err error) {
+	if err != nil {
+		refuse(w, status(err), err)
+		return
+	}
+	answer(w, v)
+}
+
+// status is how an error is told in HTTP.
+func status(err error) int {
+	var bad errBody
+	switch {
+	case errors.As(err, &bad):
+		return http.StatusBadRequest
+	case errors.Is(err, ifmgr.ErrNotFound), errors.Is(err, rib.ErrNoRoute):
+		return http.StatusNotFound
+	case errors.Is(err, ifmgr.ErrExists), errors.Is(err, router.ErrRouteExists):
+		return http.StatusConflict
+	case errors.Is(err, loop.ErrStopped):
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusUnprocessableEntity
+}
+
+func answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v) // the client has gone
+}
+
+func refuse(w http.ResponseWriter, code int, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(Problem{err.Error()}) // the client has gone
+}

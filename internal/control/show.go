@@ -1,0 +1,164 @@
+package control
+
+import (
+	"net/netip"
+
+	"github.com/router6d/router6d/dataplane"
+	"github.com/router6d/router6d/fib"
+	"github.com/router6d/router6d/ifmgr"
+	"github.com/router6d/router6d/internal/header"
+	"github.com/router6d/router6d/internal/loop"
+	"github.com/router6d/router6d/internal/router"
+	"github.com/router6d/router6d/rib"
+)
+
+func showInterfaces(r *router.Router, t *loop.Turn) []Interface {
+	all := []Interface{}
+	for _, in := range r.Interfaces.All(t) {
+		all = append(all, Interface{
+			ID: uint64(in.ID), Name: in.Name, State: in.State.String(), Since: in.Since,
+			Device: in.Device.Name, Netns: in.Device.Netns, Lower: in.Lower,
+			MTU: in.MTU, HopLimit: in.HopLimit, Addresses: in.Addresses,
+			Holders: in.Held, Traffic: showTraffic(in.Traffic),
+		})
+	}
+	return all
+}
+
+func showTraffic(c *ifmgr.Traffic) Traffic {
+	return Traffic{
+		RxPackets: c.RxPackets.Load(), RxBytes: c.RxBytes.Load(),
+		TxPackets: c.TxPackets.Load(), TxBytes: c.TxBytes.Load(), TxErrors: c.TxErrors.Load(),
+	}
+}
+
+func showRoutes(r *router.Router, t *loop.Turn) []Route {
+	all := []Route{}
+	for s := range r.RIB.All(t) {
+		all = append(all, Route{
+			Prefix: s.Prefix, Source: s.Source.String(), Metric: s.Metric, Origin: s.Origin.String(),
+			Target: s.Target.String(), Active: s.Active, Reason: s.Reason,
+		})
+	}
+	return all
+}
+
+func showNexthops(r *router.Router, t *loop.Turn) []Nexthops {
+	all := []Nexthops{}
+	for _, g := range r.RIB.Nexthops(t) {
+		n := Nexthops{Slot: uint32(g.Slot), Target: g.Target.String(), Routes: g.Routes, Nexthops: []Nexthop{}, Reason: g.Reason}
+		for _, nh := range g.Nexthops {
+			n.Nexthops = append(n.Nexthops, Nexthop{nh.Name(), uint64(nh.ID()), text(nh.Gateway()), nh.Weight()})
+		}
+		all = append(all, n)
+	}
+	return all
+}
+
+// text is an address, or nothing.
+func text(a netip.Addr) string {
+	if a.IsValid() {
+		return a.String()
+	}
+	return ""
+}
+
+func showCounters(s dataplane.Stats) Counters {
+	return Counters{
+		Received: s.Received, Originated: s.Originated, Sent: s.Sent, Consumed: s.Consumed,
+		Dropped: s.TotalDropped(), Balanced: s.Balanced(), Batches: s.Batches,
+		ICMPErrorsSent: s.ErrorsSent, ICMPErrorsLimited: s.ErrorsLimited,
+	}
+}
+
+func showDrops(s dataplane.Stats) []Drop {
+	var all []Drop
+	for _, d := range dataplane.Drops() {
+		all = append(all, Drop{d.String(), s.Dropped[d], d.Text()})
+	}
+	return all
+}
+
+func showEpoch(r *router.Router, t *loop.Turn) Epoch {
+	s, totals, f := t.Stats(), r.Interfaces.Totals(t), r.FIB.Stats(t)
+	p := r.Plane.Stats()
+	e := Epoch{
+		LookupDeadTotal: p.DeadLookups, DrainingTxTotal: p.DrainingSent, AdmissionRefusedTotal: totals.Refused,
+		Attached: totals.Attached, DetachClean: totals.Clean, DetachOrphaned: totals.Orphaned,
+		Epoch: s.Epoch, Readers: s.Readers, Graces: s.Graces, GraceMaxSeconds: s.GraceMax.Seconds(),
+		Deferred: s.Deferred, OldestSeconds: s.Oldest.Seconds(), Slowest: s.Slowest,
+		Generation: f.Generation, Prefixes: f.Prefixes, Pairs: f.Pairs, Slots: f.Groups, Nexthops: f.Nexthops,
+		Turns: s.Turns, UptimeSeconds: r.Uptime().Seconds(),
+	}
+	if s.Graces > 0 {
+		e.GraceMeanSeconds = s.GraceSum.Seconds() / float64(s.Graces)
+	}
+	for _, in := range r.Interfaces.All(t) {
+		if in.State == ifmgr.Orphaned {
+			e.Orphans++
+		}
+	}
+	return e
+}
+
+// showLookup is what the packet path would do with a packet from one address to
+// another, without ports or flow label.
+func showLookup(r *router.Router, t *loop.Turn, from, to netip.Addr) Lookup {
+	l := Lookup{Address: to, From: text(from), Steps: []Step{}}
+	steps := r.RIB.Explain(t, to)
+	for _, s := range steps {
+		l.Steps = append(l.Steps, showStep(s))
+	}
+	g := steps[len(steps)-1].Group
+	l.Verdict = g.Verdict().String()
+	if nh := g.Nexthop(r.Plane.FlowHash(probe(from, to))); nh != nil {
+		l.Interface, l.Gateway = nh.Name(), text(nh.Gateway())
+		l.HopLimit, l.MTU = nh.HopLimit(), nh.MTU()
+		l.Source = source(r, t, nh)
+	}
+	return l
+}
+
+func showStep(s rib.Step) Step {
+	if s.Route.Target == nil {
+		return Step{Prefix: "none", Target: fib.Unreachable.String(), Reason: s.Reason}
+	}
+	return Step{
+		Prefix: s.Prefix.String(), Source: s.Route.Source.String(), Metric: s.Route.Metric,
+		Target: s.Route.Target.String(), Reason: s.Reason,
+	}
+}
+
+func source(r *router.Router, t *loop.Turn, nh *fib.Nexthop) string {
+	if a := nh.Interface().Addrs().Source(); a.IsValid() {
+		return a.String()
+	}
+	return text(r.FIB.Snapshot(t).Source())
+}
+
+func probe(from, to netip.Addr) header.IPv6 {
+	if !from.IsValid() {
+		from = netip.IPv6Unspecified()
+	}
+	b := make([]byte, header.IPv6Size)
+	header.PutIPv6(b, &header.IPv6Fields{NextHeader: header.ProtoNone, Source: from.As16(), Destination: to.As16()})
+	return b
+}
+
+// NewLedger is what is told of a detach.
+func NewLedger(res ifmgr.Result) Ledger {
+	l := Ledger{
+		ID: uint64(res.ID), Name: res.Name, Cause: res.Cause.Error(), Result: "clean",
+		Routes: res.Routes, Slots: res.Slots, Purged: res.Purged,
+		Readers: res.Readers, Waiting: res.Slowest, Holders: res.Holders,
+		WithdrawSeconds: res.Withdraw.Seconds(), GraceSeconds: res.Grace.Seconds(),
+		HoldSeconds: res.Hold.Seconds(), CloseSeconds: res.Close.Seconds(), TotalSeconds: res.Total.Seconds(),
+	}
+	if !res.Clean {
+		l.Result = "orphaned"
+	}
+	if res.Err != nil {
+		l.Error = res.Err.Error()
+	}
+	return l
+}

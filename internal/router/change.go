@@ -1,0 +1,103 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"go.uber.org/zap"
+
+	"github.com/router6d/router6d/fib"
+	"github.com/router6d/router6d/ifmgr"
+	"github.com/router6d/router6d/internal/config"
+	"github.com/router6d/router6d/internal/loop"
+	"github.com/router6d/router6d/rib"
+)
+
+// AddInterface makes an interface at run time. It waits for an older one of the
+// same name that is on its way out.
+func (r *Router) AddInterface(ctx context.Context, c config.Interface) (ifmgr.ID, error) {
+	if c.Mode == config.ModeAttach || c.Recreate {
+		defer r.keeper.Keep(c)
+	}
+	return r.Interfaces.Add(ctx, c)
+}
+
+// DeleteInterface detaches an interface and waits for the end, which comes
+// within the detach timeout. It is not made again.
+func (r *Router) DeleteInterface(ctx context.Context, name string) (ifmgr.Result, error) {
+	r.keeper.Drop(name)
+	done := make(chan ifmgr.Result, 1)
+	err := r.Loop.Do(ctx, func(t *loop.Turn) error {
+		id, ok := r.Interfaces.Lookup(t, name)
+		if !ok {
+			return ifmgr.ErrNotFound
+		}
+		r.Interfaces.Detach(t, id, ifmgr.ErrRequested, func(res ifmgr.Result) { done <- res })
+		return nil
+	})
+	if err != nil {
+		return ifmgr.Result{}, err
+	}
+	select {
+	case res := <-done:
+		return res, nil
+	case <-ctx.Done(): // the detach goes on
+		return ifmgr.Result{}, ctx.Err()
+	}
+}
+
+// ErrRouteExists means that there is a static route to the prefix with that
+// metric already.
+var ErrRouteExists = errors.New("route exists")
+
+// AddRoute offers a static route at run time.
+func (r *Router) AddRoute(ctx context.Context, c config.Route) error {
+	route := staticRoute(c, rib.Runtime)
+	return r.Loop.Do(ctx, func(t *loop.Turn) error {
+		if old, ok := r.RIB.Get(t, route.Key()); ok {
+			return fmt.Errorf("%v metric %d, from %v: %w", c.Prefix, c.Metric, old.Origin, ErrRouteExists)
+		}
+		err := r.RIB.Apply(t, rib.Update{Source: rib.Static, Set: []rib.Route{route}})
+		if err == nil {
+			r.log.Info("route added", zap.Stringer("prefix", c.Prefix), zap.Uint32("metric", c.Metric),
+				zap.Stringer("target", route.Target))
+		}
+		return err
+	})
+}
+
+// DeleteRoute takes back a static route.
+func (r *Router) DeleteRoute(ctx context.Context, prefix netip.Prefix, metric uint32) error {
+	key := rib.Key{Prefix: prefix, Source: rib.Static, Metric: metric}
+	return r.Loop.Do(ctx, func(t *loop.Turn) error {
+		err := r.RIB.Apply(t, rib.Update{Source: rib.Static, Withdraw: []rib.Key{key}})
+		if err == nil {
+			r.log.Info("route deleted", zap.Stringer("prefix", prefix), zap.Uint32("metric", metric))
+		}
+		return err
+	})
+}
+
+// staticRoute is what a route of the configuration offers.
+func staticRoute(c config.Route, origin rib.Origin) rib.Route {
+	return rib.Route{Prefix: c.Prefix, Source: rib.Static, Metric: c.Metric, Target: target(c), Origin: origin}
+}
+
+func target(c config.Route) rib.Target {
+	switch c.Refuse {
+	case config.RefuseUnreachable:
+		return rib.Refuse{Verdict: fib.Unreachable}
+	case config.RefuseProhibit:
+		return rib.Refuse{Verdict: fib.Prohibit}
+	case config.RefuseBlackhole:
+		return rib.Refuse{Verdict: fib.Blackhole}
+	case config.RefuseNone:
+	}
+	var paths rib.Paths
+	for _, p := range c.Paths {
+		paths = append(paths, rib.Path{Iface: p.Dev, Gateway: p.Via, Weight: uint8(p.Weight)})
+	}
+	return paths
+}

@@ -1,0 +1,86 @@
+package router
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/router6d/router6d/dataplane"
+	"github.com/router6d/router6d/fib"
+	"github.com/router6d/router6d/ifmgr"
+	"github.com/router6d/router6d/internal/config"
+	"github.com/router6d/router6d/internal/epoch"
+	"github.com/router6d/router6d/internal/loop"
+	"github.com/router6d/router6d/rib"
+)
+
+// A Router is the whole of it. Its parts are exported for those who show or
+// test them; what changes anything goes through the Loop.
+type Router struct {
+	Domain     *epoch.Domain
+	Loop       *loop.Loop
+	Interfaces *ifmgr.Manager
+	FIB        *fib.Table
+	RIB        *rib.RIB
+	Plane      *dataplane.Plane
+
+	cfg     *config.Config
+	log     *zap.Logger
+	watch   *ifmgr.Watch
+	keeper  *ifmgr.Keeper
+	started time.Time
+
+	// Of Start and Stop.
+	running  []*task    // in the order of their start
+	failures chan error // of a task that ended by itself
+	tasks    sync.WaitGroup
+}
+
+// New builds the router that cfg describes. It opens the kernel's link messages
+// and nothing else; nothing runs before Start.
+func New(cfg *config.Config, log *zap.Logger) (*Router, error) {
+	d := epoch.NewDomain()
+	l := loop.New(d)
+	ifs := ifmgr.New(l, log.Named("ifmgr"), cfg.DetachTimeout)
+	table := fib.NewTable()
+	r := &Router{
+		Domain: d, Loop: l, Interfaces: ifs, FIB: table,
+		RIB:   rib.New(table, ifs),
+		Plane: dataplane.New(table, ifs, l, d),
+		cfg:   cfg, log: log,
+		keeper:   ifmgr.NewKeeper(ifs),
+		failures: make(chan error, 1),
+	}
+	ifs.Hook(ifmgr.Hooks{
+		Attached:   r.Plane.Attached,
+		Up:         r.RIB.Up,
+		Withdraw:   r.withdraw,
+		Forget:     r.RIB.Forget,
+		Generation: r.generation,
+	})
+	var err error
+	r.watch, err = ifmgr.NewWatch(ifs, r.keeper.Try)
+	return r, err
+}
+
+func (r *Router) withdraw(t *loop.Turn, id ifmgr.ID) (routes, slots int) {
+	w := r.RIB.Withdraw(t, id)
+	return w.Routes, w.Slots
+}
+
+func (r *Router) generation(t *loop.Turn) uint64 { return r.FIB.Snapshot(t).Generation() }
+
+// Uptime is the time since Start.
+func (r *Router) Uptime() time.Duration { return time.Since(r.started) }
+
+// Failed delivers the error of a part that ended by itself: the router is to be
+// stopped.
+func (r *Router) Failed() <-chan error { return r.failures }
+
+// A task is a goroutine that runs until it is stopped.
+type task struct {
+	stop context.CancelFunc
+	done chan struct{}
+}
