@@ -35,16 +35,19 @@ type claim struct {
 
 // Reserve takes a name for an interface that is being prepared. One that is on
 // its way out gives the channel that is closed when it is worth asking again.
-func (m *Manager) Reserve(_ *loop.Turn, name string) (free <-chan struct{}, err error) {
-	switch c := m.names[name]; {
-	case c == nil:
+func (m *Manager) Reserve(t *loop.Turn, name string) (free <-chan struct{}, err error) {
+	c := m.names[name]
+	if c == nil {
 		m.names[name] = &claim{free: make(chan struct{})}
 		return nil, nil
-	case c.ifc != nil && c.ifc.state >= Draining:
-		return c.free, nil
-	default:
-		return nil, fmt.Errorf("%s: %w", name, ErrExists)
 	}
+	if c.ifc != nil {
+		m.Check(t, c.ifc.id) // its device may be gone, and the message about it on its way
+		if c.ifc.state >= Draining {
+			return c.free, nil
+		}
+	}
+	return nil, fmt.Errorf("%s: %w", name, ErrExists)
 }
 
 // Unreserve gives back a name that did not become an interface.

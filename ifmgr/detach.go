@@ -191,7 +191,7 @@ func (m *Manager) finish(t *loop.Turn, i *Interface) {
 	d := i.detach
 	d.result.Total = time.Since(d.began)
 	delete(m.devices, i.device.key())
-	m.hooks.Forget(t, i.id)
+	m.hooks.Ended(t, d.result)
 	m.freeName(i.name)
 	if m.freed != nil {
 		m.freed(t, i.name)

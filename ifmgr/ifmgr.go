@@ -142,8 +142,8 @@ type Hooks struct {
 	// Withdraw, on return, has made sure that no new lookup finds the interface.
 	// It tells how many routes and FIB slots that concerned.
 	Withdraw func(*loop.Turn, ID) (routes, slots int)
-	// Forget drops what is still known about an interface that has ended.
-	Forget func(*loop.Turn, ID)
+	// Ended drops what is still known about an interface, and has its ledger.
+	Ended func(*loop.Turn, Result)
 	// Generation is that of the FIB now.
 	Generation func(*loop.Turn) uint64
 }

@@ -26,6 +26,9 @@ type Router struct {
 	RIB        *rib.RIB
 	Plane      *dataplane.Plane
 
+	// OnDetach, if set before Start, is called with every ledger, in a turn.
+	OnDetach func(ifmgr.Result)
+
 	cfg     *config.Config
 	log     *zap.Logger
 	watch   *ifmgr.Watch
@@ -57,7 +60,7 @@ func New(cfg *config.Config, log *zap.Logger) (*Router, error) {
 		Attached:   r.Plane.Attached,
 		Up:         r.RIB.Up,
 		Withdraw:   r.withdraw,
-		Forget:     r.RIB.Forget,
+		Ended:      r.ended,
 		Generation: r.generation,
 	})
 	var err error
@@ -68,6 +71,13 @@ func New(cfg *config.Config, log *zap.Logger) (*Router, error) {
 func (r *Router) withdraw(t *loop.Turn, id ifmgr.ID) (routes, slots int) {
 	w := r.RIB.Withdraw(t, id)
 	return w.Routes, w.Slots
+}
+
+func (r *Router) ended(t *loop.Turn, res ifmgr.Result) {
+	r.RIB.Forget(t, res.ID)
+	if r.OnDetach != nil {
+		r.OnDetach(res)
+	}
 }
 
 func (r *Router) generation(t *loop.Turn) uint64 { return r.FIB.Snapshot(t).Generation() }
