@@ -55,7 +55,7 @@ func root() *cobra.Command {
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return exitError{fmt.Errorf("%w (see %s --help)", err, c.CommandPath()), exitUsage}
 	})
-	c.AddCommand(runCommand(), checkCommand(), interfaceCommand(), routeCommand(), showCommand(), lookupCommand())
+	c.AddCommand(runCommand(), checkCommand(), interfaceCommand(), routeCommand(), showCommand(), lookupCommand(), demoCommand())
 	return c
 }
 

@@ -1,0 +1,59 @@
+# router6d. Two commands do everything on a fresh Debian machine with Go and
+# root: make demo, make test.
+
+GO     ?= go
+BIN    := bin/router6d
+FUZZ   ?= 30s
+
+# What the tests and the demo need from Debian besides Go: real peers.
+PACKAGES := iproute2 iperf3 iputils-ping tcpdump tshark ndisc6 python3-scapy
+
+.PHONY: all build demo test privileged unit check fuzz bench peers clean
+
+all: build
+
+build: $(BIN)
+
+.PHONY: $(BIN)
+$(BIN):
+	CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./cmd/router6d
+
+# The main job: traffic through interfaces that come and go. Needs root.
+demo: build
+	$(BIN) demo $(DEMO)
+
+# Everything that CI runs.
+test: peers check unit privileged
+
+# No privilege, no network, quick; race detector on.
+unit:
+	$(GO) test -race ./...
+
+# Real devices, in namespaces of their own. A skip here is a failure.
+privileged: build
+	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 20m -p 1 -run . ./...
+
+check:
+	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+
+# Each fuzz target for a while.
+fuzz:
+	@for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZ) -fuzzminimizetime 10x $$p || exit 1; \
+	  done; \
+	done
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# Installs what is missing, with apt-get.
+peers:
+	@need=; for p in $(PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || need="$$need $$p"; done; \
+	if [ -n "$$need" ]; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$need; \
+	fi
+
+clean:
+	rm -rf bin
