@@ -1,6 +1,9 @@
 package fib
 
-import "net/netip"
+import (
+	"net/netip"
+	"sync/atomic"
+)
 
 // A Snapshot is the whole table at one generation. It never changes. Its
 // nexthops are usable until the Guard it was loaded under is left.
@@ -10,11 +13,15 @@ type Snapshot struct {
 	groups   paged[*Group]
 	source   netip.Addr
 	gen      uint64
+	retired  *atomic.Bool // its grace period is over; only set in checked builds
 }
 
 // Lookup is what happens to packets for dst. It is never nil and never an
 // emptied group.
 func (s *Snapshot) Lookup(dst *[16]byte) *Group {
+	if checked && s.retired.Load() {
+		panic("fib: lookup in a snapshot after its grace period")
+	}
 	i := s.prefixes.lookup(dst)
 	for {
 		p := s.pairs.at(i)

@@ -1,6 +1,8 @@
 package fib
 
 import (
+	"sync/atomic"
+
 	"github.com/router6d/router6d/internal/epoch"
 	"github.com/router6d/router6d/internal/loop"
 )
@@ -18,7 +20,7 @@ type Table struct {
 
 // NewTable returns a table in which everything is unreachable.
 func NewTable() *Table {
-	s := &Snapshot{prefixes: newLPM(root), gen: 1}
+	s := &Snapshot{prefixes: newLPM(root), gen: 1, retired: new(atomic.Bool)}
 	s.pairs.set(s.gen, lastResort, pair{})
 	s.pairs.set(s.gen, root, pair{})
 	s.groups.set(s.gen, 0, &Group{})
@@ -44,11 +46,15 @@ func (t *Table) Update(turn *loop.Turn, change func(*Txn)) {
 	if !x.changed {
 		return
 	}
-	x.next.gen = x.gen
+	old := t.last
+	x.next.gen, x.next.retired = x.gen, new(atomic.Bool)
 	t.last = &x.next
 	t.published.Publish(t.last)
 	if len(x.displaced) > 0 {
 		turn.AfterGrace(x.release)
+	}
+	if checked {
+		turn.AfterGrace(func(*loop.Turn) { old.retired.Store(true) })
 	}
 }
 
