@@ -8,7 +8,7 @@ FUZZ   ?= 30s
 # What the tests and the demo need from Debian besides Go: real peers.
 PACKAGES := iproute2 iperf3 iputils-ping tcpdump tshark ndisc6 python3-scapy
 
-.PHONY: all build demo test privileged unit check fuzz bench peers clean
+.PHONY: all build demo test privileged unit check fuzz bench bench-detach peers clean
 
 all: build
 
@@ -45,8 +45,13 @@ fuzz:
 	  done; \
 	done
 
+# Go benchmarks of all packages.
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# Withdrawal and restoration by number of routes, beside the kernel.
+bench-detach: build
+	ROUTER6D_PRIVILEGED=1 ROUTER6D_BENCH=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 30m -run Detach ./test/bench
 
 # Installs what is missing, with apt-get.
 peers:
