@@ -247,7 +247,7 @@ func (j *journey) iface() {
 	switch {
 	case !attached:
 		up := j.n(3) > 0
-		j.addrs[name] = pick(j, addrSets)
+		j.addrs[name] = j.freeAddrs()
 		if up {
 			j.bring(name)
 		}
@@ -267,6 +267,17 @@ func (j *journey) iface() {
 		j.bring(name)
 		j.carrier(id, true)
 	}
+}
+
+// freeAddrs is addresses that no other interface has.
+func (j *journey) freeAddrs() []string {
+	set := pick(j, addrSets)
+	for name := range j.ids {
+		if slices.ContainsFunc(set, func(a string) bool { return slices.Contains(j.addrs[name], a) }) {
+			return nil
+		}
+	}
+	return set
 }
 
 func (j *journey) check() {
