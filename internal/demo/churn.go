@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/router6d/router6d/internal/netlab"
 )
 
 // life is how long an interface of the churn is left alone.
@@ -64,7 +66,7 @@ func (s *stage) raise(ctx context.Context, name, ns string) (*incarnation, error
 	s.numbered++
 	i.number, i.ns = s.numbered, s.ns[ns]
 	s.mu.Unlock()
-	c, err := s.leg(name, i.ns, wire(firstTag+i.number))
+	c, err := netlab.Leg(name, i.ns, netlab.Wire(firstTag+i.number))
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +78,9 @@ func (s *stage) raise(ctx context.Context, name, ns string) (*incarnation, error
 	s.made++
 	s.alive[id] = i
 	s.mu.Unlock()
-	return i, s.tags.follow(i)
+	i.watch, err = s.tags.Watch(i.ns, name, uint64(i.number))
+	s.newest.Store(int64(i.number))
+	return i, err
 }
 
 // end ends an interface: by the router's own command, or behind its back.
@@ -86,6 +90,7 @@ func (s *stage) end(ctx context.Context, i *incarnation, byDeletion bool) {
 		return
 	}
 	_, err := s.router.DeleteInterface(context.WithoutCancel(ctx), i.name)
+	i.watch.Gone()
 	s.fault(err)
 }
 

@@ -92,7 +92,7 @@ func (s *stage) line(gbps float64) string {
 	defer s.mu.Unlock()
 	return fmt.Sprintf("%5.1f Gbit/s  udp %d lost %d  made %d ended %d  withdraw p99 %.0f µs  detach p99 %.0f ms  dead lookups %d  wrong interface %d  drops %s",
 		gbps, received, missing, s.made, len(s.ledgers), percentile(withdraw, 99), percentile(detach, 99)/1000,
-		stats.DeadLookups, s.tags.wrong.Load(), drops(&stats))
+		stats.DeadLookups, s.tags.Wrong.Load()+s.tags.Late.Load(), drops(&stats))
 }
 
 // drops is a few words about what was dropped.
@@ -162,7 +162,6 @@ func (s *stage) queueDrops() (n uint64, err error) {
 
 // end completes the result when the lab is down.
 func (r *Result) end(s *stage, before things) {
-	s.tags.readers.Wait()
 	stats := s.router.Plane.Stats()
 	r.DeadTotal, r.Balanced = stats.DeadLookups, stats.Balanced()
 	r.Drops = map[string]uint64{}
@@ -171,7 +170,7 @@ func (r *Result) end(s *stage, before things) {
 			r.Drops[d.String()] = n
 		}
 	}
-	r.Created, r.Wrong, r.Tagged = s.made, r.Wrong+s.tags.wrong.Load(), s.tags.right.Load()
+	r.Created, r.Wrong, r.Tagged = s.made, r.Wrong+s.tags.Wrong.Load()+s.tags.Late.Load(), s.tags.Right.Load()
 	for _, l := range s.ledgers {
 		if !l.Clean {
 			r.Orphaned++

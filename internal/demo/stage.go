@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -43,7 +44,8 @@ type stage struct {
 
 	traffic traffic
 	acts    sync.WaitGroup
-	tags    tags
+	tags    *netlab.Tags
+	newest  atomic.Int64 // incarnation that was raised
 
 	mu       sync.Mutex // churners and the router's loop meet here
 	numbered int        // incarnations of the churn, those not made for lack of time included
@@ -64,7 +66,7 @@ func (s *stage) build(ctx context.Context) error {
 	cfg := config.Default()
 	cfg.DetachTimeout = s.o.DetachTimeout
 	for i, name := range []string{"west", "east"} {
-		c, err := s.leg(name, s.ns[name], wire(i+1))
+		c, err := netlab.Leg(name, s.ns[name], netlab.Wire(i+1))
 		if err != nil {
 			return err
 		}
@@ -96,36 +98,6 @@ func (s *stage) namespace(name string) (*netlab.Namespace, error) {
 	defer s.mu.Unlock()
 	s.ns[name] = ns
 	return ns, nil
-}
-
-// wire is the prefix of a link: ::1 is the router's end, ::2 the kernel's.
-func wire(n int) netip.Prefix {
-	return netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}), 64)
-}
-
-// end is an address on a link.
-func end(link netip.Prefix, n byte) netip.Addr {
-	a := link.Addr().As16()
-	a[15] = n
-	return netip.AddrFrom16(a)
-}
-
-// leg is the configuration of an interface whose kernel end is in a namespace
-// and sends everything to the router.
-func (s *stage) leg(name string, ns *netlab.Namespace, link netip.Prefix) (config.Interface, error) {
-	c, err := config.NewInterface(name)
-	if err != nil {
-		return c, err
-	}
-	c.Addresses = []netip.Prefix{netip.PrefixFrom(end(link, 1), link.Bits())}
-	where, err := config.ParseNetns(ns.Path())
-	c.Kernel = &config.Kernel{
-		Netns:      where,
-		Addresses:  []netip.Prefix{netip.PrefixFrom(end(link, 2), link.Bits())},
-		Routes:     []netip.Prefix{netip.PrefixFrom(netip.IPv6Unspecified(), 0)},
-		TxQueueLen: config.DefaultTxQueueLen,
-	}
-	return c, err
 }
 
 // serve opens the control socket, so that the demo can be looked at.
@@ -188,10 +160,21 @@ func (s *stage) strike() error {
 	if s.router != nil {
 		s.router.Stop()
 	}
+	errs = append(errs, s.stopTags())
 	for _, ns := range s.ns {
 		errs = append(errs, ns.Delete())
 	}
 	return errors.Join(errs...)
+}
+
+// stopTags comes after the router, whose devices the watches look at.
+func (s *stage) stopTags() error {
+	if s.tags == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
+	defer cancel()
+	return s.tags.Stop(ctx)
 }
 
 // waysIn says how to look around in a lab that is kept.
@@ -201,7 +184,7 @@ func (s *stage) waysIn() string {
 	for _, name := range []string{"west", "east", "wan"} {
 		fmt.Fprintf(&b, "  ip netns exec %s sh\n", s.ns[name].Name())
 	}
-	fmt.Fprintf(&b, "  ip netns exec %s ping %s\n", s.ns["west"].Name(), end(wire(2), 2))
+	fmt.Fprintf(&b, "  ip netns exec %s ping %s\n", s.ns["west"].Name(), netlab.End(netlab.Wire(2), 2))
 	if s.o.Control != "" {
 		fmt.Fprintf(&b, "  router6d show interfaces --socket %s\n", s.o.Control)
 	}

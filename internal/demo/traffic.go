@@ -39,7 +39,7 @@ type traffic struct {
 // startTraffic starts TCP and a UDP probe in both directions.
 func (s *stage) startTraffic(ctx context.Context) error {
 	west, east := s.ns["west"], s.ns["east"]
-	w, e := end(wire(1), 2), end(wire(2), 2)
+	w, e := netlab.End(netlab.Wire(1), 2), netlab.End(netlab.Wire(2), 2)
 	if err := s.startTCP(ctx, west, w, east, e); err != nil {
 		return err
 	}
@@ -57,7 +57,9 @@ func (s *stage) startTraffic(ctx context.Context) error {
 		}
 		s.traffic.probes = append(s.traffic.probes, p)
 	}
-	return nil
+	var err error
+	s.tags, err = netlab.NewTags(west, w)
+	return err
 }
 
 func (s *stage) startTCP(ctx context.Context, from *netlab.Namespace, src netip.Addr, to *netlab.Namespace, dst netip.Addr) error {
