@@ -1,0 +1,8 @@
+// Package fault holds the faults that can be built into the router, to see that
+// the tests see them. Without a build tag all of it is constant and compiled
+// away.
+//
+//	torture           Hold stops workers between lookup and send
+//	mutant_nograce    nobody waits for readers
+//	mutant_nowithdraw the FIB is not told that an interface goes
+package fault
