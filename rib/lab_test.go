@@ -28,6 +28,7 @@ type tb interface {
 // A fixture is a RIB that follows real interfaces.
 type fixture struct {
 	t    tb
+	dom  *epoch.Domain
 	loop *loop.Loop
 	ifs  *ifmgr.Manager
 	fib  *fib.Table
@@ -37,7 +38,8 @@ type fixture struct {
 
 func newFixture(t tb) *fixture {
 	t.Helper()
-	f := &fixture{t: t, loop: loop.New(epoch.NewDomain()), fib: fib.NewTable()}
+	d := epoch.NewDomain()
+	f := &fixture{t: t, dom: d, loop: loop.New(d), fib: fib.NewTable()}
 	f.ifs = ifmgr.New(f.loop, zap.NewNop(), time.Minute)
 	f.rib = New(f.fib, f.ifs)
 	f.ifs.Hook(ifmgr.Hooks{
