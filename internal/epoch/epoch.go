@@ -60,17 +60,28 @@ type Guard struct{ r *Reader }
 
 // Enter begins a batch. A Reader is inside at most once.
 func (r *Reader) Enter() Guard {
+	if checked && r.entry.Load() != 0 {
+		panic("epoch: reader " + r.name + " entered twice")
+	}
 	r.entry.Store(r.d.now.Load())
 	return Guard{r}
 }
 
 // Leave ends the batch; nothing loaded under the Guard may be used any more.
 func (g Guard) Leave() {
+	g.check()
 	g.r.entry.Store(0)
 	// Either the writer, which set waiting before it looked, sees the zero just
 	// stored, or it is told here. A wake-up cannot fall between.
 	if g.r.d.waiting.Load() {
 		g.r.d.wake()
+	}
+}
+
+// check panics, in test builds, if the Guard is forged or was left.
+func (g Guard) check() {
+	if checked && (g.r == nil || g.r.entry.Load() == 0) {
+		panic("epoch: guard is not inside")
 	}
 }
 
@@ -90,7 +101,9 @@ func (d *Domain) Stamp() Stamp { return Stamp(d.now.Add(1)) }
 // Epoch is the current epoch.
 func (d *Domain) Epoch() uint64 { return d.now.Load() }
 
-// Passed reports whether every reader that was inside before s has left.
+// Passed reports whether every reader that was inside before s has left. What
+// the writer saw pass has passed, even if it asks again: a reader that was about
+// to enter may still store an epoch from before s, but loads what is new.
 func (d *Domain) Passed(s Stamp) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

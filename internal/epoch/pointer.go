@@ -9,9 +9,7 @@ type Pointer[T any] struct{ p atomic.Pointer[T] }
 
 // Load returns what is published. The Guard must be inside.
 func (p *Pointer[T]) Load(g Guard) *T {
-	if checked && (g.r == nil || g.r.entry.Load() == 0) {
-		panic("epoch: load without being inside")
-	}
+	g.check()
 	return p.p.Load()
 }
 

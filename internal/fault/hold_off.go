@@ -3,4 +3,4 @@
 package fault
 
 // Hold is where a worker can be stopped.
-func Hold() {}
+func Hold(string) {}

@@ -4,11 +4,11 @@ package fault
 
 import "sync/atomic"
 
-var hold atomic.Pointer[func()]
+var hold atomic.Pointer[func(worker string)]
 
 // SetHold has fn called by every worker that has looked up a batch and not yet
 // sent it; nil for nothing.
-func SetHold(fn func()) {
+func SetHold(fn func(worker string)) {
 	if fn == nil {
 		hold.Store(nil)
 		return
@@ -17,8 +17,8 @@ func SetHold(fn func()) {
 }
 
 // Hold is where a worker can be stopped.
-func Hold() {
+func Hold(worker string) {
 	if fn := hold.Load(); fn != nil {
-		(*fn)()
+		(*fn)(worker)
 	}
 }

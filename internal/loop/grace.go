@@ -1,9 +1,11 @@
 package loop
 
 import (
+	"slices"
 	"time"
 
 	"github.com/router6d/router6d/internal/epoch"
+	"github.com/router6d/router6d/internal/fault"
 )
 
 // A grace is what waits for one stamp to pass.
@@ -13,7 +15,7 @@ type grace struct {
 	fns   []func(*Turn)
 }
 
-func (g *grace) passed(d *epoch.Domain) bool { return d.Passed(g.at) }
+func (g *grace) passed(d *epoch.Domain) bool { return fault.NoGrace || d.Passed(g.at) }
 
 // stamp begins one grace period for all that this burst unpublished.
 func (l *Loop) stamp() {
@@ -29,7 +31,7 @@ func (l *Loop) stamp() {
 func (l *Loop) settle() {
 	for len(l.graces) > 0 && l.graces[0].passed(l.dom) {
 		g := l.graces[0]
-		l.graces = l.graces[1:]
+		l.graces = slices.Delete(l.graces, 0, 1) // and clear: its functions hold what has ended
 		took := time.Since(g.began)
 		l.stats.Graces++
 		l.stats.GraceSum += took

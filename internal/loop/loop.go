@@ -17,10 +17,8 @@ const (
 	burstSize = 256
 )
 
-var (
-	// ErrStopped is returned once the loop has ended.
-	ErrStopped = errors.New("loop: stopped")
-)
+// ErrStopped is returned once the loop has ended.
+var ErrStopped = errors.New("loop: stopped")
 
 // A Loop runs turns one at a time.
 type Loop struct {
@@ -53,7 +51,8 @@ func New(d *epoch.Domain) *Loop {
 	}
 }
 
-// Run takes turns until ctx ends. It runs once.
+// Run takes turns until ctx ends. It runs once. What still waits then, in the
+// mailbox, for time or for readers, never runs.
 func (l *Loop) Run(ctx context.Context) error {
 	defer close(l.done)
 	defer l.dom.Watch(false)
@@ -61,8 +60,8 @@ func (l *Loop) Run(ctx context.Context) error {
 	defer sleep.Stop()
 	for {
 		l.settle()
-		l.expire(time.Now())
 		l.flushNotified()
+		l.expire(time.Now()) // what has come about counts before its deadline
 		l.stamp()
 		l.beat.Store(time.Now().UnixNano())
 		if len(l.graces) > 0 && l.graces[0].passed(l.dom) {
@@ -107,9 +106,14 @@ func (l *Loop) Do(ctx context.Context, fn func(*Turn) error) error {
 	var claimed atomic.Bool // by the turn, or by a caller that gave up
 	res := make(chan error, 1)
 	turn := func(t *Turn) {
-		if !claimed.Swap(true) {
-			res <- fn(t)
+		if claimed.Swap(true) {
+			return
 		}
+		if err := ctx.Err(); err != nil { // its end may not have woken the caller yet
+			res <- err
+			return
+		}
+		res <- fn(t)
 	}
 	select {
 	case l.mail <- turn:
@@ -146,8 +150,13 @@ func (l *Loop) last(res <-chan error) error {
 }
 
 // Post asks for a turn and does not wait for it; false means that the mailbox
-// is full. The caller counts what it loses.
+// is full, or that the loop has ended. The caller counts what it loses.
 func (l *Loop) Post(fn func(*Turn)) bool {
+	select {
+	case <-l.done:
+		return false
+	default:
+	}
 	select {
 	case l.mail <- fn:
 		return true

@@ -37,9 +37,13 @@ func (ts timers) wait(now time.Time) time.Duration {
 	return max(0, ts[0].when.Sub(now))
 }
 
-// expire runs the timers whose time has come.
+// expire runs the timers whose time has come, and no more of them than there
+// were: one that sets itself again in the past must leave room for others.
 func (l *Loop) expire(now time.Time) {
-	for len(l.timers) > 0 && !l.timers[0].when.After(now) {
+	for range len(l.timers) {
+		if len(l.timers) == 0 || l.timers[0].when.After(now) {
+			return
+		}
 		x := heap.Pop(&l.timers).(*Timer)
 		l.turn(x.fn)
 	}

@@ -15,7 +15,7 @@ func (t *Turn) Now() time.Time { return t.now }
 // unpublished. Functions run in the order they were given.
 func (t *Turn) AfterGrace(fn func(*Turn)) { t.l.pending = append(t.l.pending, fn) }
 
-// Defer runs fn in a turn of its own, after those that wait already.
+// Defer runs fn in a turn of its own, soon, and is never refused.
 func (t *Turn) Defer(fn func(*Turn)) { t.l.Notify(fn) }
 
 // At runs fn in a turn at or soon after when.
