@@ -102,11 +102,13 @@ func (b *Batch) Originate(size int) *Packet {
 	return p
 }
 
-// Inject begins a batch that holds one packet of the router's own, of at most
-// MaxPacket bytes.
-func (b *Batch) Inject(pkt []byte) {
+// Inject begins a batch that holds packets of the router's own: at most
+// VectorSize, of MaxPacket bytes all together.
+func (b *Batch) Inject(pkts ...[]byte) {
 	b.begin()
-	b.push(pkt)
+	for _, pkt := range pkts {
+		b.push(pkt)
+	}
 }
 
 // push copies one packet into the batch.

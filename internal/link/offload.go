@@ -2,6 +2,7 @@ package link
 
 import (
 	"encoding/binary"
+	"math"
 
 	"github.com/router6d/router6d/internal/header"
 )
@@ -14,6 +15,10 @@ import (
 //	│ flags │gso type│ hdr len │ gso size │ csum start │ csum offset │
 //	└───────┴────────┴─────────┴──────────┴────────────┴─────────────┘
 const vnetHeaderSize = 10
+
+// maxStart leaves room in 16 bits for the transport header behind csum start,
+// and for what is put in front.
+const maxStart = math.MaxUint16 - 60 - Headroom
 
 const (
 	vnetNeedsChecksum = 1 // flags
@@ -63,19 +68,48 @@ func (o *Offload) wireSize(size int) int {
 	return min(size, int(o.headers)+int(o.gsoSize))
 }
 
-// shift keeps offsets true when n bytes were put in front of the packet.
+// shift keeps offsets true when n bytes were put in front of the packet, or
+// taken off: then the header may have been about those.
 func (o *Offload) shift(n int) {
+	start, headers := int(o.csumStart), int(o.headers)
 	if o.flags != 0 {
-		o.csumStart = uint16(int(o.csumStart) + n)
+		start += n
 	}
 	if o.segmentable {
-		o.headers = uint16(int(o.headers) + n)
+		headers += n
+	}
+	if uint(start|headers) > math.MaxUint16 { // or negative
+		o.spoil()
+		return
+	}
+	o.csumStart, o.headers = uint16(start), uint16(headers)
+}
+
+// limit is for a packet that now ends after size bytes.
+func (o *Offload) limit(size int) {
+	if o.flags != 0 && o.checksumEnd() > size || o.segmentable && int(o.headers) >= size {
+		o.spoil()
 	}
 }
 
-// decode reads the header that came with pkt. It reports false when the header
-// does not describe pkt: whoever wrote it can be anyone on the other end.
+// checksumEnd is the offset behind the field of the checksum.
+func (o *Offload) checksumEnd() int { return int(o.csumStart) + int(o.csumOffset) + 2 }
+
+// spoil forgets what does not describe the packet.
+func (o *Offload) spoil() { *o = Offload{bad: true} }
+
+// decode reads the header that came with pkt. It reports false, and the packet
+// is bad, when the header does not describe pkt: whoever wrote it can be anyone
+// on the other end.
 func (o *Offload) decode(h []byte, pkt []byte) bool {
+	ok := o.read(h, pkt)
+	if !ok {
+		o.spoil()
+	}
+	return ok
+}
+
+func (o *Offload) read(h []byte, pkt []byte) bool {
 	*o = Offload{
 		flags:      h[0] & vnetNeedsChecksum,
 		gsoType:    h[1],
@@ -85,7 +119,7 @@ func (o *Offload) decode(h []byte, pkt []byte) bool {
 	}
 	if o.flags == 0 {
 		o.csumStart, o.csumOffset = 0, 0
-	} else if int(o.csumStart)+int(o.csumOffset)+2 > len(pkt) {
+	} else if !o.checksumFits(pkt) {
 		return false
 	}
 	if o.gsoType == gsoNone {
@@ -95,25 +129,33 @@ func (o *Offload) decode(h []byte, pkt []byte) bool {
 	return o.measure(pkt)
 }
 
+func (o *Offload) checksumFits(pkt []byte) bool {
+	if o.csumStart > maxStart || o.checksumEnd() > len(pkt) {
+		return false
+	}
+	return pkt[0]>>4 != 6 || o.csumStart >= header.IPv6Size // it is the upper layer's
+}
+
 // measure finds the size of the headers, which hdr_len does not tell: the
 // kernel fills in the length of its first buffer.
 func (o *Offload) measure(pkt []byte) bool {
 	if o.flags == 0 || o.gsoSize == 0 {
 		return false // every segment needs a checksum and a size
 	}
-	start := int(o.csumStart)
+	headers := int(o.csumStart)
 	switch o.gsoType &^ gsoECN {
 	case gsoTCPv6:
-		if start+header.TCPSize > len(pkt) {
+		if headers+header.TCPSize > len(pkt) {
 			return false
 		}
-		o.headers = uint16(start + max(header.TCPSize, header.TCP(pkt[start:]).DataOffset()))
+		headers += max(header.TCPSize, header.TCP(pkt[headers:]).DataOffset())
 	case gsoUDP:
-		o.headers = uint16(start + header.UDPSize)
+		headers += header.UDPSize
 	default:
 		return false
 	}
-	o.segmentable = int(o.headers) < len(pkt)
+	o.headers = uint16(headers) // fits: maxStart
+	o.segmentable = headers < len(pkt)
 	return o.segmentable
 }
 

@@ -42,8 +42,12 @@ func (p *Packet) TrimFront(n int) {
 	p.Offload.shift(-n)
 }
 
-// Trim cuts the packet to its first size bytes.
-func (p *Packet) Trim(size int) { p.end = p.off + size }
+// Trim cuts the packet to its first size bytes. Its offload is bad if it was
+// about what is cut off.
+func (p *Packet) Trim(size int) {
+	p.end = p.off + size
+	p.Offload.limit(size)
+}
 
 // A Vector is packets of one batch on their way to one port.
 type Vector struct {

@@ -127,6 +127,32 @@ func (p *Pipe) Take() []byte {
 	}
 }
 
+// OfferFrame is Offer for a packet behind its virtio-net header, as a TUN reads
+// it. It returns how many wire segments that is; zero if there was no room.
+func (p *Pipe) OfferFrame(frame []byte) (segments int) {
+	w := wired{bytes: frame[vnetHeaderSize:]}
+	w.offload.decode(frame, w.bytes)
+	select {
+	case p.in <- w:
+		return w.offload.segments(len(w.bytes))
+	default:
+		return 0
+	}
+}
+
+// TakeFrame is Take for a packet behind its virtio-net header, as a TUN writes
+// it.
+func (p *Pipe) TakeFrame() []byte {
+	select {
+	case w := <-p.in:
+		frame := append(make([]byte, vnetHeaderSize), w.bytes...)
+		w.offload.encode(frame)
+		return frame
+	default:
+		return nil
+	}
+}
+
 // Next waits for what is sent to this end; nil once the end is interrupted.
 func (p *Pipe) Next() []byte {
 	select {

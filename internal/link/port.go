@@ -27,8 +27,8 @@ type Sender interface {
 
 // A Receiver has a queue of its own, and so gets a worker.
 type Receiver interface {
-	// Recv sleeps until something can be read and fills b with it. Packets
-	// that came together with an error are in b and good.
+	// Recv sleeps until something can be read and fills b with it. With an
+	// error b is empty, and lends no arena.
 	Recv(b *Batch) error
 }
 

@@ -66,6 +66,9 @@ func AttachTUN(name string) (*TUN, error) {
 }
 
 func attachTUN(name string) (*TUN, error) {
+	if err := exists(name); err != nil {
+		return nil, err
+	}
 	t, err := openTUN(name, 0)
 	if errors.Is(err, unix.EINVAL) { // made with multi_queue
 		t, err = openTUN(name, unix.IFF_MULTI_QUEUE)
@@ -73,14 +76,45 @@ func attachTUN(name string) (*TUN, error) {
 	if err != nil {
 		return nil, err
 	}
-	flags, err := t.flags()
-	if err == nil && flags&unix.IFF_PERSIST == 0 {
-		err = ErrNotExist // asking has just made one, which goes with the descriptor
-	}
-	if err != nil {
+	if err := t.attached(); err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
 	return t, nil
+}
+
+// attached reports whether the device is what was asked for.
+func (t *TUN) attached() error {
+	const framing = unix.IFF_NO_PI | unix.IFF_VNET_HDR
+	switch flags, err := t.flags(); {
+	case err != nil:
+		return err
+	case flags&unix.IFF_PERSIST == 0:
+		return ErrNotExist // it went a moment ago, and asking has made one, which goes again
+	case flags&framing != framing:
+		// Of several queues the first decides on the framing (tun_set_iff in
+		// Linux's drivers/net/tun.c), and someone has one with another.
+		return ErrBusy
+	}
+	return nil
+}
+
+// exists looks before it is asked for: asking makes a device that is not there,
+// and all the world hears of its appearance.
+func exists(name string) error {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	ifr, err := unix.NewIfreq(name)
+	if err != nil {
+		return err
+	}
+	err = unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, ifr)
+	if errors.Is(err, unix.ENODEV) {
+		return ErrNotExist
+	}
+	return err
 }
 
 func openTUN(name string, flags uint16) (*TUN, error) {
@@ -105,8 +139,9 @@ func openTUN(name string, flags uint16) (*TUN, error) {
 func newTUN(fd int) (*TUN, error) {
 	dev, name, err := tun.CreateUnmonitoredTUNFromFD(fd)
 	if err != nil {
-		unix.Close(fd)
-		return nil, err
+		// The library has lost an os.File that closes the number when it is
+		// collected; it must not be anyone else's by then. The device goes now.
+		return nil, errors.Join(err, bury(fd))
 	}
 	t := &TUN{dev: dev, file: dev.File(), fd: fd, name: name}
 	t.rx = t.receive
@@ -167,19 +202,36 @@ func (t *TUN) receive(fd uintptr) bool {
 	for b.room() {
 		p := b.arena.next(MaxPacket)
 		h := p.buf[Headroom-vnetHeaderSize:]
-		n, err := unix.Read(int(fd), h)
+		n, err := read(int(fd), h)
 		if err != nil {
 			return t.received(b, err)
 		}
 		p.end = Headroom + n - vnetHeaderSize
-		if n < vnetHeaderSize || !p.Offload.decode(h, p.Bytes()) {
-			p.end = max(p.end, Headroom)
-			p.Offload = Offload{bad: true}
+		if n < vnetHeaderSize {
+			p.end = Headroom
+			p.Offload.spoil()
+		} else {
+			p.Offload.decode(h, p.Bytes())
 		}
 		b.arena.keep(p)
 		b.Push(p)
 	}
 	return true
+}
+
+// read is a read that no signal ends: who then sleeps until the descriptor is
+// readable is not told of what was there already.
+func read(fd int, b []byte) (n int, err error) {
+	for {
+		n, err = unix.Read(fd, b)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case n == 0 && err == nil: // severed: a dead file has nothing to say
+			return 0, unix.EBADFD
+		default:
+			return n, err
+		}
+	}
 }
 
 // received ends a round of reads by the error that ended it.
@@ -188,10 +240,10 @@ func (t *TUN) received(b *Batch, err error) (done bool) {
 	case b.Len() > 0:
 		// Whatever it is, it is there again at the next Recv.
 		return true
-	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
+	case errors.Is(err, unix.EAGAIN):
 		b.End()
 		return false
-	case errors.Is(err, unix.EBADFD), errors.Is(err, unix.EBADF), errors.Is(err, unix.EFAULT):
+	case errors.Is(err, unix.EBADFD), errors.Is(err, unix.EBADF):
 		t.err = ErrGone
 	case errors.Is(err, unix.EIO):
 		t.err = ErrDown
@@ -245,37 +297,56 @@ func (t *TUN) Close() error { return t.dev.Close() }
 // Sever implements Port: a dead file takes the descriptor's place, so the
 // device goes although its number is still in use.
 func (t *TUN) Sever() error {
+	t.Interrupt() // dup3 wakes nobody
+	// Through the file, so that the number can't be closed meanwhile. If it was
+	// closed already, so is the device.
+	var err error
+	if t.raw.Control(func(fd uintptr) { err = bury(int(fd)) }) != nil || err == nil {
+		return nil
+	}
+	return fmt.Errorf("sever %s: %w", t.name, err)
+}
+
+// bury puts a dead file in the place of what fd is.
+func bury(fd int) error {
 	dead, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("sever %s: %w", t.name, err)
+		return err
 	}
 	defer unix.Close(dead)
-	// Through the file, so that it can't have been closed meanwhile.
-	var dup error
-	if err := t.raw.Control(func(fd uintptr) { dup = unix.Dup3(dead, int(fd), unix.O_CLOEXEC) }); err != nil {
-		return fmt.Errorf("sever %s: %w", t.name, err)
-	}
-	t.Interrupt() // dup3 wakes nobody
-	return dup
+	return unix.Dup3(dead, fd, unix.O_CLOEXEC)
 }
 
 // Probe asks the descriptor, the only judge of its device: nil is up, ErrDown
 // and ErrGone are what they say. It may be called at any time.
 func (t *TUN) Probe() error {
-	err := ErrGone
-	if e := t.raw.Control(func(fd uintptr) {
-		switch _, e := unix.Write(int(fd), nil); {
-		case errors.Is(e, unix.EIO):
-			err = ErrDown
-		case errors.Is(e, unix.EBADFD), errors.Is(e, unix.EBADF):
-			err = ErrGone
-		default: // EINVAL: up, and an empty packet is none
-			err = nil
-		}
-	}); e != nil {
+	err := ErrGone // of a closed file
+	_ = t.raw.Control(func(fd uintptr) { err = probe(int(fd)) })
+	return err
+}
+
+// probe writes nothing, which a device that is there refuses as no packet, and
+// a dead file takes. It does so up or down; but only one that is up can be
+// written to (tun_chr_poll in Linux's drivers/net/tun.c).
+func probe(fd int) error {
+	if _, err := unix.Write(fd, nil); err == nil || errors.Is(err, unix.EBADFD) {
 		return ErrGone
 	}
-	return err
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+	for {
+		if _, err := unix.Poll(fds, 0); err == nil {
+			break
+		} else if !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("probe: %w", err)
+		}
+	}
+	switch ready := fds[0].Revents; {
+	case ready&unix.POLLERR != 0:
+		return ErrGone
+	case ready&unix.POLLOUT == 0:
+		return ErrDown
+	}
+	return nil
 }
 
 // Locate tells the device's name now and the network namespace it is in now.

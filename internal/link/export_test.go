@@ -1,0 +1,14 @@
+package link
+
+// FD is the descriptor's number.
+func (t *TUN) FD() int { return t.fd }
+
+// BatchOf is a batch that holds the packets.
+func BatchOf(pkts ...[]byte) *Batch {
+	b := NewBatch(NewPool(1))
+	b.begin()
+	for _, p := range pkts {
+		b.push(p)
+	}
+	return b
+}
