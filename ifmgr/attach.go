@@ -23,7 +23,7 @@ type Settings struct {
 	MTU       int
 	HopLimit  uint8          // zero: 64
 	Addresses []netip.Prefix // the router's own; without a link-local one, one is made
-	Up        bool           // has carrier
+	Up        bool           // has carrier; ports that can tell are asked again
 	Device    Device         // where the kernel has it; zero for a port in memory
 }
 
@@ -33,8 +33,9 @@ type claim struct {
 	free chan struct{} // closed when the name is free
 }
 
-// Reserve takes a name for an interface that is being prepared. One that is on
-// its way out gives the channel that is closed when it is worth asking again.
+// Reserve takes a name for an interface that is being prepared. If the one that
+// has it is on its way out, nothing is taken, and free is closed when it is worth
+// asking again.
 func (m *Manager) Reserve(t *loop.Turn, name string) (free <-chan struct{}, err error) {
 	c := m.names[name]
 	if c == nil {
@@ -62,23 +63,24 @@ func (m *Manager) freeName(name string) {
 	delete(m.names, name)
 }
 
-// Attach makes p an interface. It takes p. The name is reserved or not in use.
+// Attach makes p an interface. It takes p, unless it fails. The name is reserved
+// or not in use.
 func (m *Manager) Attach(t *loop.Turn, p link.Port, s Settings) (ID, error) {
-	if c := m.names[s.Name]; c != nil && c.ifc != nil {
-		return 0, fmt.Errorf("%s: %w", s.Name, ErrExists)
+	if err := m.admit(t, s); err != nil {
+		return 0, err
 	}
 	return m.attach(t, p, s, nil), nil
 }
 
 // Stack makes u an interface on top of another one: what u claims of the
-// lower one's packets comes in through it. It takes u.
+// lower one's packets comes in through it. It takes u, unless it fails.
 func (m *Manager) Stack(t *loop.Turn, lower ID, u link.Upper, s Settings) (ID, error) {
+	if err := m.admit(t, s); err != nil {
+		return 0, err
+	}
 	under := m.ifaces[lower]
 	if under != nil && under.upper.Load() != nil {
 		return 0, fmt.Errorf("%s has a port on it: %w", under.name, ErrExists)
-	}
-	if c := m.names[s.Name]; c != nil && c.ifc != nil {
-		return 0, fmt.Errorf("%s: %w", s.Name, ErrExists)
 	}
 	h, err := m.Acquire(t, lower, Stacked)
 	if err != nil {
@@ -87,17 +89,49 @@ func (m *Manager) Stack(t *loop.Turn, lower ID, u link.Upper, s Settings) (ID, e
 	return m.attach(t, u, s, h), nil
 }
 
+// admit refuses a name or an address that is another interface's. The address
+// of one that is draining is free: lookups no longer lead to it.
+func (m *Manager) admit(t *loop.Turn, s Settings) error {
+	if c := m.names[s.Name]; c != nil && c.ifc != nil {
+		return fmt.Errorf("%s: %w", s.Name, ErrExists)
+	}
+	for _, p := range s.Addresses {
+		i := m.owner(p.Addr())
+		if i == nil {
+			continue
+		}
+		if m.Check(t, i.id); i.state < Draining { // not just gone
+			return fmt.Errorf("%s: %s: %w: it is %s's", s.Name, p.Addr(), ErrAddressTaken, i.name)
+		}
+	}
+	return nil
+}
+
+// owner is the interface that has an address. Link-local ones are each link's
+// own affair.
+func (m *Manager) owner(a netip.Addr) *Interface {
+	if a.IsLinkLocalUnicast() {
+		return nil
+	}
+	for _, i := range m.ifaces {
+		if i.state < Draining && i.addrs.Load().Own(a) {
+			return i
+		}
+	}
+	return nil
+}
+
 func (m *Manager) attach(t *loop.Turn, p link.Port, s Settings, lower *Handle) ID {
 	m.last++
 	i := newIface(m.last, p, s)
 	i.since, i.lower = t.Now(), lower
-	i.idle = func() { m.loop.Notify(func(*loop.Turn) { m.close(i) }) }
+	i.idle = func() { m.loop.Notify(func(*loop.Turn) { m.left(i) }) }
 	m.ifaces[i.id] = i
 	if m.names[s.Name] == nil {
 		m.names[s.Name] = &claim{free: make(chan struct{})}
 	}
 	m.names[s.Name].ifc = i
-	m.devices[s.Device.key()] = i.id
+	m.noteDevice(i, s.Device)
 	m.totals.Attached++
 	m.log.Info("interface attached", zap.String("iface", i.name), zap.Uint64("id", uint64(i.id)),
 		zap.Int("mtu", s.MTU), zap.Stringer("state", i.state), zap.String("device", s.Device.String()))
@@ -108,11 +142,12 @@ func (m *Manager) attach(t *loop.Turn, p link.Port, s Settings, lower *Handle) I
 	if s.Up {
 		m.Carrier(t, i.id, true)
 	}
+	m.Check(t, i.id) // what is in s was true a moment ago
 	return i.id
 }
 
 func newIface(id ID, p link.Port, s Settings) *Interface {
-	i := &Interface{id: id, name: s.Name, port: p, state: Down, device: s.Device}
+	i := &Interface{id: id, name: s.Name, port: p, state: Down}
 	i.refs.Store(1) // the manager's own, given up after the grace period of Detach
 	i.mtu.Store(uint32(s.MTU))
 	if s.HopLimit == 0 {
@@ -183,6 +218,7 @@ func (a *Addrs) global() []netip.Prefix {
 // interface has, is never Up, and never ends.
 func newBlackhole() *Handle {
 	i := newIface(0, discard{}, Settings{Name: "blackhole", MTU: minMTU})
+	i.refs.Store(0) // its Handle is the only reference
 	i.idle = func() { panic("ifmgr: blackhole released") }
 	return i.acquire(Worker)
 }

@@ -24,8 +24,9 @@ var (
 // A detaching is a detach under way.
 type detaching struct {
 	began, phase time.Time
-	timer        *loop.Timer // the deadline; nil once it has passed
+	timer        *loop.Timer // of the next deadline
 	graced       bool        // the grace period is over
+	severing     bool        // the device is being ended under its holders
 	closing      bool        // the last holder has gone
 	waiting      []func(Result)
 	result       Result
@@ -39,7 +40,7 @@ type Result struct {
 	Cause error
 
 	Clean  bool  // false: orphaned
-	Err    error // of closing the device; nil as a rule
+	Err    error // of ending the device; nil as a rule
 	Routes int   // routes whose target lost the interface
 	Slots  int   // FIB slots rewritten
 	Purged int   // packets that were held for the interface
@@ -93,7 +94,7 @@ func (m *Manager) Detach(t *loop.Turn, id ID, cause error, done func(Result)) {
 	m.log.Info("interface draining", zap.String("iface", i.name), zap.Uint64("id", uint64(id)),
 		zap.String("cause", cause.Error()), zap.Int("routes", d.result.Routes), zap.Int("slots", d.result.Slots))
 
-	d.timer = t.At(t.Now().Add(m.timeout), func(t *loop.Turn) { m.orphan(t, i) })
+	d.timer = t.At(d.began.Add(m.patience()), func(t *loop.Turn) { m.sever(t, i) })
 	// Grace: nobody from before is still looking.
 	t.AfterGrace(func(*loop.Turn) {
 		d.graced = true
@@ -125,12 +126,20 @@ func (i *Interface) unstack(t *loop.Turn) {
 	t.AfterGrace(func(*loop.Turn) { u.handle.Release() })
 }
 
-// close follows the last release. The kernel takes its time for it, so it has
-// a goroutine of its own.
-func (m *Manager) close(i *Interface) {
+// left follows the last release.
+func (m *Manager) left(i *Interface) {
 	d := i.detach
 	d.closing = true
 	d.step(&d.result.Hold)
+	if !d.severing { // otherwise that comes to its end first
+		m.close(i)
+	}
+}
+
+// close ends the port. The kernel takes its time for it, so it has a goroutine
+// of its own.
+func (m *Manager) close(i *Interface) {
+	d := i.detach
 	go func() {
 		d.err = i.port.Close()
 		m.loop.Notify(func(t *loop.Turn) { m.closed(t, i) })
@@ -150,51 +159,80 @@ func (m *Manager) closed(t *loop.Turn, i *Interface) {
 			zap.Duration("took", time.Since(d.began)), zap.Error(d.err))
 		return
 	}
-	d.timer.Stop(t)
 	d.step(&d.result.Close)
 	d.result.Clean, d.result.Err = true, d.err
+	d.result.Total = time.Since(d.began)
 	m.totals.Clean++
-	m.finish(t, i)
 	m.log.Info("interface detached", zap.String("iface", i.name), zap.Uint64("id", uint64(i.id)),
 		zap.String("cause", d.result.Cause.Error()), zap.Duration("took", d.result.Total),
 		zap.Duration("withdraw", d.result.Withdraw), zap.Duration("grace", d.result.Grace),
 		zap.Duration("hold", d.result.Hold), zap.Duration("close", d.result.Close), zap.Error(d.err))
+	m.finish(t, i)
 }
 
-// orphan is what the deadline does: the device dies now, and the descriptor's
-// number stays taken for as long as someone may use it.
+// patience is how long a detach waits for readers and holders. The rest of the
+// timeout is for the kernel: it takes up to 50 ms to end a device, and nothing
+// may leave through one whose detach is reported.
+func (m *Manager) patience() time.Duration { return m.timeout - m.timeout/4 }
+
+// sever is what the first deadline does: the device dies under whoever still
+// uses it, and the descriptor's number stays taken for as long as someone may.
+func (m *Manager) sever(t *loop.Turn, i *Interface) {
+	d := i.detach
+	d.timer = t.At(d.began.Add(m.timeout), func(t *loop.Turn) { m.orphan(t, i) })
+	if d.closing {
+		return // the kernel is ending it already
+	}
+	d.severing = true
+	go func() {
+		err := i.port.Sever()
+		m.loop.Notify(func(t *loop.Turn) { m.severed(t, i, err) })
+	}()
+}
+
+func (m *Manager) severed(t *loop.Turn, i *Interface, err error) {
+	d := i.detach
+	d.severing = false
+	if err != nil {
+		m.log.Error("device not severed", zap.String("iface", i.name), zap.Uint64("id", uint64(i.id)), zap.Error(err))
+		d.result.Err = err
+	}
+	switch {
+	case d.closing: // the last holder left meanwhile
+		m.close(i)
+	case err == nil: // otherwise it may still leave in time
+		m.orphan(t, i)
+	}
+}
+
+// orphan ends a detach without its holders.
 func (m *Manager) orphan(t *loop.Turn, i *Interface) {
 	d := i.detach
+	if i.state != Draining {
+		return
+	}
 	i.state, i.since = Orphaned, t.Now()
+	d.result.Total = time.Since(d.began)
 	d.result.Holders = i.holding()
 	if !d.graced {
 		d.result.Slowest = t.Stats().Slowest
 	}
 	m.totals.Orphaned++
-	if !d.closing { // otherwise the kernel is closing it already
-		go m.sever(i)
-	}
-	m.finish(t, i)
 	m.log.Error("interface orphaned", zap.String("iface", i.name), zap.Uint64("id", uint64(i.id)),
 		zap.String("cause", d.result.Cause.Error()), zap.Any("holders", d.result.Holders),
-		zap.Strings("readers", d.result.Slowest), zap.Duration("took", d.result.Total))
-}
-
-func (m *Manager) sever(i *Interface) {
-	if err := i.port.Sever(); err != nil {
-		m.log.Error("device not severed", zap.String("iface", i.name), zap.Uint64("id", uint64(i.id)), zap.Error(err))
-	}
+		zap.Strings("readers", d.result.Slowest), zap.Duration("took", d.result.Total), zap.Error(d.result.Err))
+	m.finish(t, i)
 }
 
 // finish makes the name free and delivers the ledger.
 func (m *Manager) finish(t *loop.Turn, i *Interface) {
 	d := i.detach
-	d.result.Total = time.Since(d.began)
-	delete(m.devices, i.device.key())
+	d.timer.Stop(t)
+	m.forgetDevice(i)
 	m.hooks.Ended(t, d.result)
 	m.freeName(i.name)
 	if m.freed != nil {
-		m.freed(t, i.name)
+		m.freed(i.name)
 	}
 	for _, done := range d.waiting {
 		done(d.result)

@@ -30,3 +30,20 @@ const ownNSID = -1
 type deviceKey struct{ nsid, index int }
 
 func (d Device) key() deviceKey { return deviceKey{d.NSID, d.Index} }
+
+// noteDevice says where the kernel has an interface's device now.
+func (m *Manager) noteDevice(i *Interface, d Device) {
+	m.forgetDevice(i)
+	i.device = d
+	if d.Name != "" {
+		m.devices[d.key()] = i.id
+	}
+}
+
+// forgetDevice no longer follows it. A device that has moved may be where another
+// one was a moment ago, so the entry can be the other's.
+func (m *Manager) forgetDevice(i *Interface) {
+	if key := i.device.key(); m.devices[key] == i.id {
+		delete(m.devices, key)
+	}
+}

@@ -47,6 +47,8 @@ var (
 	ErrNotFound = errors.New("no such interface")
 	// ErrExists means that the name is taken.
 	ErrExists = errors.New("interface exists")
+	// ErrAddressTaken means that another interface has the address.
+	ErrAddressTaken = errors.New("address is taken")
 	// ErrDown means that the interface takes no routes now.
 	ErrDown = errors.New("interface is down")
 	// ErrDraining means that the interface is on its way out.
@@ -159,10 +161,10 @@ type Manager struct {
 	last      ID
 	ifaces    map[ID]*Interface // until Detached
 	names     map[string]*claim // by configured name
-	devices   map[deviceKey]ID  // by where the kernel has it
+	devices   map[deviceKey]ID  // by where the kernel has it; no ports in memory
 	blackhole *Handle
 	totals    Totals
-	freed     func(*loop.Turn, string) // told when an interface of that name has ended; may be nil
+	freed     func(name string) // told when an interface of that name has ended; may be nil
 }
 
 // New returns a Manager without interfaces. A detach that takes longer than

@@ -15,8 +15,8 @@ import (
 	"github.com/router6d/router6d/internal/loop"
 )
 
-// retryInterval is how soon a device that could not be had is asked for again,
-// when nothing tells that it changed: it was attached to someone else, say.
+// retryInterval is how soon what could not be made is tried again: it was
+// attached to someone else, say, whose end nothing tells.
 const retryInterval = time.Second
 
 // A Keeper has interfaces there whenever they can be: persistent devices that
@@ -29,24 +29,31 @@ type Keeper struct {
 	// Wanted by the control plane and read by the Keeper's own goroutine and by
 	// the watch's, neither of which has a Turn.
 	mu     sync.Mutex
-	wanted map[string]config.Interface
-	due    map[string]bool // worth trying now
+	wanted map[string]*wish
+}
+
+// A wish is an interface that is to be there.
+type wish struct {
+	config.Interface
+	due    bool   // worth trying now
+	failed bool   // a moment ago: not worth trying before the retry
+	told   string // the failure that was logged last
 }
 
 // NewKeeper returns a Keeper that wants nothing. The Manager tells it of names
 // that are free again.
 func NewKeeper(m *Manager) *Keeper {
-	k := &Keeper{m: m, wake: make(chan struct{}, 1), wanted: map[string]config.Interface{}, due: map[string]bool{}}
-	m.freed = func(_ *loop.Turn, name string) { k.Try(name) }
+	k := &Keeper{m: m, wake: make(chan struct{}, 1), wanted: map[string]*wish{}}
+	m.freed = k.freed
 	return k
 }
 
 // Keep wants the interface from now on, and tries at once unless it is there.
 func (k *Keeper) Keep(c config.Interface) {
 	k.mu.Lock()
-	k.wanted[c.Name] = c
-	k.mu.Unlock()
-	k.Try(c.Name)
+	defer k.mu.Unlock()
+	k.wanted[c.Name] = &wish{Interface: c}
+	k.mark(k.wanted[c.Name])
 }
 
 // Drop no longer wants the interface.
@@ -54,22 +61,37 @@ func (k *Keeper) Drop(name string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.wanted, name)
-	delete(k.due, name)
 }
 
-// Try says that it is worth trying to have the interface now.
+// Try says that there is a device of that name. That matters where it is someone
+// else's to make; one of ours is there because it is being tried.
 func (k *Keeper) Try(name string) {
 	k.mu.Lock()
-	_, ok := k.wanted[name]
-	if ok {
-		k.due[name] = true
+	defer k.mu.Unlock()
+	if w := k.wanted[name]; w != nil && w.Mode == config.ModeAttach {
+		k.mark(w)
 	}
-	k.mu.Unlock()
-	if ok {
-		select {
-		case k.wake <- struct{}{}:
-		default:
-		}
+}
+
+// freed is the end of an interface.
+func (k *Keeper) freed(name string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if w := k.wanted[name]; w != nil {
+		k.mark(w)
+	}
+}
+
+// mark wants a wish tried. Trying makes devices appear and change, so that one
+// that failed must wait for its time, or it would cause the next try itself.
+func (k *Keeper) mark(w *wish) {
+	if w.failed {
+		return
+	}
+	w.due = true
+	select {
+	case k.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -83,40 +105,58 @@ func (k *Keeper) Run(ctx context.Context) error {
 			return nil
 		case <-k.wake:
 		case <-retry.C:
+			k.forgive()
+			retry.Reset(retryInterval)
 		}
-		for _, c := range k.takeDue() {
-			if k.try(ctx, c) {
-				retry.Reset(retryInterval)
-			}
+		for _, w := range k.takeDue() {
+			k.try(ctx, w)
 		}
 	}
 }
 
-func (k *Keeper) takeDue() []config.Interface {
+// forgive lets what has failed be tried again.
+func (k *Keeper) forgive() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	var due []config.Interface
-	for _, name := range slices.Sorted(maps.Keys(k.due)) {
-		due = append(due, k.wanted[name])
+	for _, w := range k.wanted {
+		if w.failed {
+			w.failed = false
+			k.mark(w)
+		}
 	}
-	clear(k.due)
+}
+
+func (k *Keeper) takeDue() []*wish {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var due []*wish
+	for _, name := range slices.Sorted(maps.Keys(k.wanted)) {
+		if w := k.wanted[name]; w.due {
+			w.due = false
+			due = append(due, w)
+		}
+	}
 	return due
 }
 
-// try makes one interface and reports whether it should be tried again soon.
-func (k *Keeper) try(ctx context.Context, c config.Interface) (again bool) {
-	_, err := k.m.Add(ctx, c)
-	switch {
-	case err == nil, errors.Is(err, ErrExists), ctx.Err() != nil:
-		return false
-	case errors.Is(err, link.ErrNotExist):
-		return false // its appearance is told
-	}
-	k.m.log.Warn("interface not there yet", zap.String("iface", c.Name), zap.Error(err))
+// try makes one interface. One that failed is tried again soon.
+func (k *Keeper) try(ctx context.Context, w *wish) {
+	id, err := k.m.Add(ctx, w.Interface)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if _, ok := k.wanted[c.Name]; ok {
-		k.due[c.Name] = true
+	switch {
+	case err == nil:
+		w.told = ""
+		if k.wanted[w.Name] != w { // no longer, since a moment ago
+			k.m.loop.Notify(func(t *loop.Turn) { k.m.Detach(t, id, ErrRequested, nil) })
+		}
+	case errors.Is(err, ErrExists), ctx.Err() != nil:
+	case errors.Is(err, link.ErrNotExist): // its appearance is told
+	default:
+		w.due, w.failed = false, true
+		if text := err.Error(); text != w.told { // said once, not every second
+			w.told = text
+			k.m.log.Warn("interface not there yet", zap.String("iface", w.Name), zap.Error(err))
+		}
 	}
-	return true
 }

@@ -20,25 +20,45 @@ import (
 
 // Add makes the interface that c describes. It waits for an older one of the
 // same name to end, prepares the device on the caller's goroutine, and attaches
-// it in one turn. When it fails, nothing is left.
-func (m *Manager) Add(ctx context.Context, c config.Interface) (id ID, err error) {
+// it in one turn. When it fails, nothing is left, the name is free again.
+func (m *Manager) Add(ctx context.Context, c config.Interface) (ID, error) {
 	if err := m.reserve(ctx, c.Name); err != nil {
 		return 0, err
 	}
-	p, s, err := prepare(c)
-	if err == nil {
-		err = m.loop.Do(ctx, func(t *loop.Turn) error {
-			id, err = m.Attach(t, p, s)
-			return err
-		})
-		if err != nil {
-			err = errors.Join(err, p.Close())
-		}
-	}
+	id, err := m.make(ctx, c)
 	if err != nil {
-		m.loop.Notify(func(t *loop.Turn) { m.Unreserve(t, c.Name) })
+		// Fails only at the end. Waited for, so that the caller may try again.
+		_ = m.loop.Do(context.WithoutCancel(ctx), func(t *loop.Turn) error {
+			m.Unreserve(t, c.Name)
+			return nil
+		})
 	}
 	return id, err
+}
+
+// make is Add under a name that is reserved.
+func (m *Manager) make(ctx context.Context, c config.Interface) (ID, error) {
+	p, s, err := prepare(c)
+	if err != nil {
+		return 0, err
+	}
+	return m.join(ctx, p, s)
+}
+
+// join makes a device that is prepared an interface. It takes p.
+func (m *Manager) join(ctx context.Context, p *link.TUN, s Settings) (ID, error) {
+	var i *Interface
+	err := m.loop.Do(ctx, func(t *loop.Turn) error {
+		id, err := m.Attach(t, p, s)
+		i = m.ifaces[id]
+		return err
+	})
+	if err != nil {
+		return 0, errors.Join(err, p.Close())
+	}
+	// Changes are told from here on; those since it was prepared were nobody's.
+	m.locate(ctx, i)
+	return i.id, nil
 }
 
 func (m *Manager) reserve(ctx context.Context, name string) error {
@@ -155,19 +175,27 @@ func move(device string, ns *os.File, name string) (nsid int, err error) {
 // nsidOf is the number that marks messages about ns; the namespace gets one if
 // it has none.
 func nsidOf(ns *os.File) (int, error) {
+	own, err := isOwn(ns)
+	if own || err != nil {
+		return ownNSID, err
+	}
 	id, err := netlink.GetNetNsIdByFd(int(ns.Fd()))
 	if err != nil || id >= 0 {
 		return id, err
-	}
-	if own, err := os.Stat("/proc/thread-self/ns/net"); err == nil {
-		if st, err := ns.Stat(); err == nil && os.SameFile(own, st) {
-			return ownNSID, nil
-		}
 	}
 	if err := netlink.SetNetNsIdByFd(int(ns.Fd()), -1); err != nil && !errors.Is(err, unix.EEXIST) {
 		return 0, err
 	}
 	return netlink.GetNetNsIdByFd(int(ns.Fd()))
+}
+
+func isOwn(ns *os.File) (bool, error) {
+	own, err := os.Stat("/proc/thread-self/ns/net")
+	if err != nil {
+		return false, err
+	}
+	st, err := ns.Stat()
+	return err == nil && os.SameFile(own, st), err
 }
 
 // finishCreate sets up the kernel's end through h, or closes t.

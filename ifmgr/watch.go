@@ -21,9 +21,9 @@ import (
 const watchBuffer = 4 << 20
 
 // A Watch hears from the kernel about devices, in all namespaces to which it
-// has a number, and has the Manager look at those it owns. What a message says
-// of a device's end is only a reason to ask the descriptor: a device that moves
-// is reported as deleted too.
+// has a number, and has the Manager look at those it owns. A message is only a
+// reason to ask: it may be old, and a device that moves is reported as deleted
+// too. The descriptor knows.
 type Watch struct {
 	m        *Manager
 	file     *os.File
@@ -62,7 +62,7 @@ func (w *Watch) Run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, unix.ENOBUFS): // the kernel had more to say than fits
-			w.m.log.Warn("link messages lost", zap.String("cause", "overrun"))
+			w.m.log.Warn("link messages lost", zap.Error(err))
 			w.refresh(ctx)
 		case err != nil:
 			return fmt.Errorf("watch links: %w", err)
@@ -110,70 +110,52 @@ func (w *Watch) message(ctx context.Context, msg syscall.NetlinkMessage, nsid in
 		w.m.log.Warn("link message not understood", zap.Error(err))
 		return
 	}
-	a := l.Attrs()
-	key := deviceKey{nsid, a.Index}
-	if msg.Header.Type == unix.RTM_DELLINK {
-		w.left(ctx, key)
-		return
-	}
-	_ = w.m.loop.Do(ctx, func(t *loop.Turn) error { // fails only at the end
-		w.m.changed(t, key, a.Name, a.MTU)
-		return nil
-	})
-	if nsid == ownNSID {
-		w.appeared(a.Name)
+	w.follow(ctx, deviceKey{nsid, l.Attrs().Index})
+	if msg.Header.Type == unix.RTM_NEWLINK && nsid == ownNSID {
+		w.appeared(l.Attrs().Name)
 	}
 }
 
-// changed is a device that is there, maybe with another name, MTU or state.
-func (m *Manager) changed(t *loop.Turn, key deviceKey, name string, mtu int) {
-	id, ok := m.devices[key]
-	if !ok {
-		return
-	}
-	i := m.ifaces[id]
-	if i.device.Name != name {
-		m.log.Info("device renamed", zap.String("iface", i.name), zap.Uint64("id", uint64(id)),
-			zap.String("was", i.device.Name), zap.String("device", name))
-		i.device.Name = name
-	}
-	m.SetMTU(t, id, mtu)
-	m.Check(t, id)
-}
-
-// left is a device that is not where it was: gone, or moved.
-func (w *Watch) left(ctx context.Context, key deviceKey) {
-	var moved *Interface
+// follow looks at a device that a message is about: it is gone, has moved or has
+// changed.
+func (w *Watch) follow(ctx context.Context, key deviceKey) {
+	var i *Interface
 	_ = w.m.loop.Do(ctx, func(t *loop.Turn) error { // fails only at the end
-		id, ok := w.m.devices[key]
-		if !ok {
-			return nil
-		}
-		w.m.Check(t, id)
-		if i := w.m.ifaces[id]; i != nil && i.state < Draining {
-			moved = i
+		if id, ok := w.m.devices[key]; ok {
+			w.m.Check(t, id)
+			i = w.m.ifaces[id]
 		}
 		return nil
 	})
-	if moved != nil {
-		w.locate(ctx, moved)
+	if i != nil {
+		w.m.locate(ctx, i)
 	}
 }
 
-// refresh looks at every device anew.
+// refresh looks at every device anew: those that are interfaces, and those in
+// our namespace that may have appeared unheard.
 func (w *Watch) refresh(ctx context.Context) {
+	w.refreshInterfaces(ctx)
+	links, err := netlink.LinkList()
+	if err != nil {
+		w.m.log.Warn("devices not listed", zap.Error(err))
+	}
+	for _, l := range links {
+		w.appeared(l.Attrs().Name)
+	}
+}
+
+func (w *Watch) refreshInterfaces(ctx context.Context) {
 	var all []*Interface
 	_ = w.m.loop.Do(ctx, func(t *loop.Turn) error { // fails only at the end
 		for _, i := range w.m.ifaces {
 			w.m.Check(t, i.id)
-			if i.state < Draining {
-				all = append(all, i)
-			}
+			all = append(all, i)
 		}
 		return nil
 	})
 	for _, i := range all {
-		w.locate(ctx, i)
+		w.m.locate(ctx, i)
 	}
 }
 
@@ -182,31 +164,49 @@ type locator interface {
 	Locate() (name string, ns *os.File, err error)
 }
 
-// locate asks the descriptor where the device is now. It may be on its way
-// again or end meanwhile; then a message about that is on its way as well.
-func (w *Watch) locate(ctx context.Context, i *Interface) {
+// locate asks the descriptor for its device, and the kernel there how that is.
+// The answer is newer than any message that was the reason to ask.
+func (m *Manager) locate(ctx context.Context, i *Interface) {
 	p, ok := i.port.(locator)
 	if !ok {
 		return
 	}
 	d, mtu, err := find(p)
-	if err != nil {
-		w.m.log.Warn("device not found", zap.String("iface", i.name), zap.Uint64("id", uint64(i.id)), zap.Error(err))
-		return
-	}
-	_ = w.m.loop.Do(ctx, func(t *loop.Turn) error { // fails only at the end
-		w.m.moved(t, i, d)
-		w.m.changed(t, d.key(), d.Name, mtu)
+	_ = m.loop.Do(ctx, func(t *loop.Turn) error { // fails only at the end
+		if err == nil {
+			m.found(t, i, d, mtu)
+		} else if m.Check(t, i.id); i.state < Draining {
+			m.log.Warn("device not found", zap.String("iface", i.name), zap.Uint64("id", uint64(i.id)), zap.Error(err))
+		}
 		return nil
 	})
 }
 
+// findTries is how often a device may be renamed or moved on while it is looked
+// for.
+const findTries = 5
+
 func find(p locator) (d Device, mtu int, err error) {
+	for range findTries {
+		d, mtu, err = look(p)
+		if missing := (netlink.LinkNotFoundError{}); !errors.As(err, &missing) {
+			break
+		}
+	}
+	return d, mtu, err
+}
+
+func look(p locator) (d Device, mtu int, err error) {
 	name, ns, err := p.Locate()
 	if err != nil {
 		return d, 0, err
 	}
 	defer ns.Close()
+	// First the number, then the look: from then on changes are told.
+	nsid, err := nsidOf(ns)
+	if err != nil {
+		return d, 0, err
+	}
 	h, err := netlink.NewHandleAt(netns.NsHandle(ns.Fd()), unix.NETLINK_ROUTE)
 	if err != nil {
 		return d, 0, err
@@ -216,21 +216,41 @@ func find(p locator) (d Device, mtu int, err error) {
 	if err != nil {
 		return d, 0, err
 	}
-	nsid, err := nsidOf(ns)
-	return Device{Name: name, Index: l.Attrs().Index, NSID: nsid}, l.Attrs().MTU, err
+	return Device{Name: name, Index: l.Attrs().Index, NSID: nsid}, l.Attrs().MTU, nil
 }
 
-// moved notes where the device is now.
-func (m *Manager) moved(_ *loop.Turn, i *Interface, d Device) {
-	if i.state >= Draining || i.device.key() == d.key() {
+// found notes where a device is now, under which name, and how wide it is.
+func (m *Manager) found(t *loop.Turn, i *Interface, d Device, mtu int) {
+	if i.state >= Draining {
 		return
 	}
-	delete(m.devices, i.device.key())
-	d.Kept, d.Netns = i.device.Kept, fmt.Sprintf("nsid:%d", d.NSID)
-	if d.NSID == ownNSID {
-		d.Netns = ""
+	was := i.device
+	d.Kept, d.Netns = was.Kept, was.Netns
+	if d.NSID != was.NSID {
+		d.Netns = nsidLabel(d.NSID)
 	}
-	i.device = d
-	m.devices[d.key()] = i.id
-	m.log.Info("device moved", zap.String("iface", i.name), zap.Uint64("id", uint64(i.id)), zap.Stringer("device", d))
+	if d != was {
+		m.noteDevice(i, d)
+		m.logPlace(i, was, d)
+	}
+	m.SetMTU(t, i.id, mtu)
+	m.Check(t, i.id)
+}
+
+func (m *Manager) logPlace(i *Interface, was, d Device) {
+	if d.key() == was.key() {
+		m.log.Info("device renamed", zap.String("iface", i.name), zap.Uint64("id", uint64(i.id)),
+			zap.String("was", was.Name), zap.String("device", d.Name))
+		return
+	}
+	m.log.Info("device moved", zap.String("iface", i.name), zap.Uint64("id", uint64(i.id)),
+		zap.Stringer("was", was), zap.Stringer("device", d))
+}
+
+// nsidLabel is how a namespace is called that no configuration names.
+func nsidLabel(nsid int) string {
+	if nsid == ownNSID {
+		return ""
+	}
+	return fmt.Sprintf("nsid:%d", nsid)
 }
