@@ -9,14 +9,14 @@ import (
 type counter uint8
 
 const (
-	received     = counter(drops) + iota
-	originated   // sent by the router itself: errors, replies
-	sent         // taken by a device
-	consumed     // for the router, and dealt with
-	errorsSent   // ICMPv6 errors originated
-	errorsHeld   // ICMPv6 errors not originated because of the rate limit
-	deadLookups  // lookups that returned a withdrawn interface
-	drainingSent // transmissions under a snapshot from before a withdrawal: legal
+	received      = counter(drops) + iota
+	originated    // sent by the router itself: errors, replies
+	sent          // taken by a device
+	consumed      // for the router, and dealt with
+	errorsSent    // ICMPv6 errors originated
+	errorsLimited // ICMPv6 errors not originated because of the rate limit
+	deadLookups   // lookups that returned a withdrawn interface
+	drainingSent  // transmissions under a snapshot from before a withdrawal: legal
 	batches
 
 	numCounters
@@ -103,7 +103,7 @@ func (s *Stats) add(c [numCounters]uint64) {
 		s.Dropped[d] += c[d]
 	}
 	s.ErrorsSent += c[errorsSent]
-	s.ErrorsLimited += c[errorsHeld]
+	s.ErrorsLimited += c[errorsLimited]
 	s.DeadLookups += c[deadLookups]
 	s.DrainingSent += c[drainingSent]
 	s.Batches += c[batches]

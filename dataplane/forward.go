@@ -8,12 +8,12 @@ import (
 )
 
 // forward does with a packet what its lookup says.
-func (w *Worker) forward(p *link.Packet, in *ifmgr.Interface, g *fib.Group) Drop {
+func (w *worker) forward(p *link.Packet, in *ifmgr.Interface, g *fib.Group) Drop {
 	switch g.Verdict() {
 	case fib.Forward:
 		return w.transit(p, in, g)
 	case fib.Deliver:
-		return w.deliver(p, in, g.Nexthop(0).Interface())
+		return w.deliver(p, in)
 	case fib.Prohibit:
 		return w.refuse(Prohibited, p, in)
 	case fib.Blackhole:
@@ -25,7 +25,7 @@ func (w *Worker) forward(p *link.Packet, in *ifmgr.Interface, g *fib.Group) Drop
 
 // transit is what RFC 8200 asks of a router, in the order in which the errors
 // take precedence.
-func (w *Worker) transit(p *link.Packet, in *ifmgr.Interface, g *fib.Group) Drop {
+func (w *worker) transit(p *link.Packet, in *ifmgr.Interface, g *fib.Group) Drop {
 	pkt := header.IPv6(p.Bytes())
 	nh := g.Nexthop(w.flow(g, pkt))
 	switch {
@@ -45,7 +45,7 @@ func (w *Worker) transit(p *link.Packet, in *ifmgr.Interface, g *fib.Group) Drop
 }
 
 // flow is the hash that picks one of several nexthops, RFC 6438.
-func (w *Worker) flow(g *fib.Group, pkt header.IPv6) uint32 {
+func (w *worker) flow(g *fib.Group, pkt header.IPv6) uint32 {
 	if len(g.Nexthops()) == 1 {
 		return 0
 	}
@@ -55,10 +55,9 @@ func (w *Worker) flow(g *fib.Group, pkt header.IPv6) uint32 {
 // hasRoutingType0 finds what RFC 5095 forbids. Packets without extension
 // headers, nearly all, cost one comparison.
 func hasRoutingType0(pkt header.IPv6) bool {
-	switch pkt.NextHeader() {
-	case header.ProtoHopByHop, header.ProtoDestinationOptions, header.ProtoRouting:
-		u, _ := header.UpperLayer(pkt)
-		return u.Routing.Offset != 0 && u.Routing.Type == 0
+	if !header.IsExtension(pkt.NextHeader()) {
+		return false
 	}
-	return false
+	u, _ := header.UpperLayer(pkt)
+	return u.Routing.Offset != 0 && u.Routing.Type == 0
 }

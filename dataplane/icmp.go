@@ -31,7 +31,7 @@ var answers = [drops]answer{
 }
 
 // refuse answers the packet as its reason wants, and returns the reason.
-func (w *Worker) refuse(why Drop, p *link.Packet, in *ifmgr.Interface) Drop {
+func (w *worker) refuse(why Drop, p *link.Packet, in *ifmgr.Interface) Drop {
 	var param uint32
 	if why == RoutingHeader || why == LocalHeader {
 		param = pointer(why, header.IPv6(p.Bytes()))
@@ -41,7 +41,7 @@ func (w *Worker) refuse(why Drop, p *link.Packet, in *ifmgr.Interface) Drop {
 }
 
 // refuseTooBig tells the sender what would have fitted.
-func (w *Worker) refuseTooBig(p *link.Packet, in *ifmgr.Interface, mtu int) Drop {
+func (w *worker) refuseTooBig(p *link.Packet, in *ifmgr.Interface, mtu int) Drop {
 	w.answer(answers[TooBig], uint32(mtu), p, in)
 	return TooBig
 }
@@ -56,41 +56,36 @@ func pointer(why Drop, pkt header.IPv6) uint32 {
 }
 
 // answer originates one ICMPv6 error about p, if RFC 4443 §2.4 permits.
-func (w *Worker) answer(a answer, param uint32, p *link.Packet, in *ifmgr.Interface) {
+func (w *worker) answer(a answer, param uint32, p *link.Packet, in *ifmgr.Interface) {
 	p.CompleteChecksum() // what is quoted is what would have been on the wire
 	pkt := header.IPv6(p.Bytes())
 	if !header.MayAnswer(pkt, a.typ, a.code) {
 		return
 	}
 	if !w.errors.take(now()) {
-		w.counters.add(errorsHeld, 1)
+		w.counters.add(errorsLimited, 1)
 		return
 	}
 	size := min(header.MinMTU, header.IPv6Size+header.ICMPv6Size+len(pkt))
 	e := w.batch.Originate(size)
-	to := pkt.SourceBytes()
-	src := w.sourceFor(to, in)
-	header.AppendError(e.Bytes()[:0], &src, to, ownHopLimit, a.typ, a.code, param, pkt)
+	src := w.sourceFor(pkt, in)
+	header.AppendError(e.Bytes()[:0], &src, pkt.SourceBytes(), ownHopLimit, a.typ, a.code, param, pkt)
 	w.counters.add(errorsSent, 1)
 	w.originate(e, in)
 }
 
 // originate sends a packet of the router's own that answers one from in.
-func (w *Worker) originate(p *link.Packet, in *ifmgr.Interface) {
+func (w *worker) originate(p *link.Packet, in *ifmgr.Interface) {
 	w.counters.add(originated, 1)
 	w.counters.drop(w.route(p, in), 1)
 }
 
 // route looks up a packet of the router's own. It may go back where it came
-// from: it answers what came.
-func (w *Worker) route(p *link.Packet, in *ifmgr.Interface) Drop {
+// from: it answers what came. RFC 4007 §9: link-local addresses never leave.
+func (w *worker) route(p *link.Packet, in *ifmgr.Interface) Drop {
 	pkt := header.IPv6(p.Bytes())
-	if header.IsUnspecified(pkt.SourceBytes()) {
-		return NoSource
-	}
-	if header.IsLinkLocal(pkt.DestinationBytes()) {
-		fillHopLimit(pkt, in.HopLimit())
-		return w.sendBack(p, in)
+	if header.IsLinkLocal(pkt.SourceBytes()) || header.IsLinkLocal(pkt.DestinationBytes()) {
+		return w.leaveBack(p, in)
 	}
 	g := w.routes.Lookup(pkt.DestinationBytes())
 	switch g.Verdict() {
@@ -107,12 +102,23 @@ func (w *Worker) route(p *link.Packet, in *ifmgr.Interface) Drop {
 	return NoRoute
 }
 
-func (w *Worker) leaveBy(p *link.Packet, nh *fib.Nexthop) Drop {
+// leaveBy sends where a lookup says.
+func (w *worker) leaveBy(p *link.Packet, nh *fib.Nexthop) Drop {
 	fillHopLimit(header.IPv6(p.Bytes()), nh.HopLimit())
 	if p.WireSize() > nh.MTU() {
 		return TooBig
 	}
 	return w.send(p, nh)
+}
+
+// leaveBack sends on the link that is answered, without a lookup.
+func (w *worker) leaveBack(p *link.Packet, in *ifmgr.Interface) Drop {
+	fillHopLimit(header.IPv6(p.Bytes()), in.HopLimit())
+	if p.WireSize() > in.MTU() {
+		return TooBig
+	}
+	w.out.to(in).v.Push(p)
+	return None
 }
 
 func fillHopLimit(pkt header.IPv6, limit uint8) {
@@ -121,14 +127,31 @@ func fillHopLimit(pkt header.IPv6, limit uint8) {
 	}
 }
 
-// sourceFor is RFC 4443 §2.2: an address of the interface the packet came in
-// by, of the same scope as who gets the answer; else one of the router's; else
-// the link-local one, which every interface has.
-func (w *Worker) sourceFor(to *[16]byte, in *ifmgr.Interface) [16]byte {
-	for _, a := range []netip.Addr{in.Addrs().Source(), w.routes.Source()} {
-		if a.IsValid() && !header.IsLinkLocal(to) {
-			return a.As16()
+// sourceFor is where an answer to pkt comes from, RFC 4443 §2.2: the address that
+// was asked; else one of the interface where pkt came in, of the scope of who
+// gets the answer; else another of the router's; else the link-local one, which
+// every interface has.
+func (w *worker) sourceFor(pkt header.IPv6, in *ifmgr.Interface) [16]byte {
+	if w.isOwn(pkt, in) {
+		return *pkt.DestinationBytes()
+	}
+	if !header.IsLinkLocal(pkt.SourceBytes()) {
+		for _, a := range [...]netip.Addr{in.Addrs().Source(), w.routes.Source()} {
+			if a.IsValid() {
+				return a.As16()
+			}
 		}
 	}
 	return in.Addrs().LinkLocal().As16()
+}
+
+// isOwn reports whether pkt went to a unicast address of the router. Groups and
+// anycast addresses are nobody's own.
+func (w *worker) isOwn(pkt header.IPv6, in *ifmgr.Interface) bool {
+	dst := pkt.DestinationBytes()
+	if header.IsLinkLocal(dst) {
+		return in.Addrs().Own(pkt.Destination())
+	}
+	g := w.routes.Lookup(dst)
+	return g.Verdict() == fib.Deliver && g.Nexthop(0).Interface().Addrs().Own(pkt.Destination())
 }

@@ -20,31 +20,65 @@ func (e *DropError) Error() string { return "dataplane: " + e.Drop.Text() }
 // them: a retransmission timer, say. Nexthop, MTU and hop limit of a packet
 // come from one lookup under one guard, and nothing of them outlives the call.
 // An Injector is used by one goroutine at a time.
-type Injector struct{ w *Worker }
+type Injector struct {
+	p *Plane
+	w *worker
+}
 
 // NewInjector returns an Injector. The name is what a late grace period reports.
 // Its packets come in through the blackhole interface.
 func (p *Plane) NewInjector(name string) *Injector {
-	return &Injector{p.newWorker(name, p.ifs.Blackhole(), nil)}
+	return &Injector{p, p.newWorker(name, p.ifs.Blackhole(), nil)}
 }
 
-// Inject sends pkt, of which it makes a copy. A hop limit of zero is replaced
-// by that of the interface it leaves through.
-func (j *Injector) Inject(pkt []byte) error {
-	if _, ok := header.ParseIPv6(pkt); !ok {
-		return fmt.Errorf("%w: %d bytes", ErrMalformed, len(pkt))
+// Inject sends the packet in b, of which it makes a copy. A hop limit of zero is
+// replaced by that of the interface it leaves through. Nil means that a device
+// took it.
+func (j *Injector) Inject(b []byte) error {
+	pkt, ok := header.ParseIPv6(b)
+	if !ok {
+		return fmt.Errorf("%w: %d bytes", ErrMalformed, len(b))
 	}
-	j.w.batch.Inject(pkt)
-	j.w.enter()
-	j.w.counters.add(originated, 1)
-	why := j.w.route(j.w.batch.At(0), j.w.in.Interface)
-	j.w.counters.drop(why, 1)
-	j.w.leave()
-	if why != None {
+	if why := j.inject(pkt); why != None {
 		return &DropError{why}
 	}
 	return nil
 }
 
+func (j *Injector) inject(pkt header.IPv6) Drop {
+	w := j.w
+	w.batch.Inject(pkt)
+	w.enter()
+	w.counters.add(originated, 1)
+	why := unroutable(pkt)
+	if why == None {
+		why = w.route(w.batch.At(0), w.in.Interface)
+	}
+	w.counters.drop(why, 1)
+	if refused := w.leave(); refused != None {
+		why = refused
+	}
+	return why
+}
+
+// unroutable is why no lookup can send a packet of the router's own: an address
+// that is nobody's, or that means something only on one link.
+func unroutable(pkt header.IPv6) Drop {
+	src, dst := pkt.SourceBytes(), pkt.DestinationBytes()
+	switch {
+	case header.IsUnspecified(src):
+		return NoSource
+	case header.IsMulticast(src), header.IsLoopback(src):
+		return BadSource
+	case header.IsUnspecified(dst), header.IsLoopback(dst):
+		return BadDestination
+	case header.IsMulticast(dst):
+		return Multicast
+	case header.IsLinkLocal(src), header.IsLinkLocal(dst):
+		return BeyondScope
+	}
+	return None
+}
+
 // Close ends the Injector. Its account stays with the Plane.
-func (j *Injector) Close(p *Plane) { p.retire(j.w) }
+func (j *Injector) Close() { j.p.retire(j.w) }

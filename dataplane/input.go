@@ -8,8 +8,7 @@ import (
 
 // acceptBatch checks what was received and collects the destinations of what
 // may go on.
-func (w *Worker) acceptBatch() {
-	w.n = 0
+func (w *worker) acceptBatch() {
 	direct := tally{in: w.in.Interface}
 	for i := range w.batch.Len() {
 		p := w.batch.At(i)
@@ -47,19 +46,19 @@ func (c *tally) flush() {
 
 // accept is RFC 8200 §3 and RFC 4291 §2.5–2.7: may this packet be looked at?
 // What is for the link itself is dealt with here, the rest waits for its lookup.
-func (w *Worker) accept(p *link.Packet, in *ifmgr.Interface) Drop {
+func (w *worker) accept(p *link.Packet, in *ifmgr.Interface) Drop {
 	b := p.Bytes()
 	if len(b) == 0 || b[0]>>4 != 6 {
 		return w.acceptStacked(p, in)
-	}
-	if p.Offload.Bad() {
-		return BadOffload
 	}
 	pkt, ok := header.ParseIPv6(b)
 	if !ok {
 		return Truncated
 	}
-	p.Trim(len(pkt)) // RFC 8200 §4.7 knows no trailer; links may pad
+	p.Trim(len(pkt)) // RFC 8200 §3: links may pad, the payload length says where it ends
+	if p.Offload.Bad() || p.Offload.Superframe() && len(pkt) < len(b) {
+		return BadOffload // no link has padded what it has not carried yet
+	}
 	src, dst := pkt.SourceBytes(), pkt.DestinationBytes()
 	switch {
 	case header.IsMulticast(src), header.IsLoopback(src):
@@ -81,7 +80,7 @@ func (w *Worker) accept(p *link.Packet, in *ifmgr.Interface) Drop {
 
 // acceptStacked offers what is not IPv6 to the port stacked on this one: what
 // that claims came in through it.
-func (w *Worker) acceptStacked(p *link.Packet, in *ifmgr.Interface) Drop {
+func (w *worker) acceptStacked(p *link.Packet, in *ifmgr.Interface) Drop {
 	u := in.Upper(w.guard)
 	if u == nil || !u.Port.Claim(p) {
 		return NotIPv6
@@ -90,13 +89,14 @@ func (w *Worker) acceptStacked(p *link.Packet, in *ifmgr.Interface) Drop {
 	return w.accept(p, u.Interface)
 }
 
-// acceptGroup takes what is for the groups every router is in on its link, RFC
-// 4291 §2.8. Multicast is not forwarded.
-func (w *Worker) acceptGroup(p *link.Packet, pkt header.IPv6, in *ifmgr.Interface) Drop {
+// acceptGroup takes what is for the groups every router is in on its links, RFC
+// 4291 §2.8. Interface-local groups reach no other node, so what comes from one
+// is not for them (erratum 3480). Multicast is not forwarded.
+func (w *worker) acceptGroup(p *link.Packet, pkt header.IPv6, in *ifmgr.Interface) Drop {
 	dst := pkt.DestinationBytes()
 	switch {
-	case *dst == allNodes, *dst == allRouters, *dst == allNodesInterface, *dst == allRoutersInterface:
-		return w.deliver(p, in, nil)
+	case *dst == allNodes, *dst == allRouters, *dst == allRoutersSite:
+		return w.deliver(p, in)
 	case isSolicitedNode(dst), *dst == allMLDv2Routers:
 		return LocalIgnored // nothing to resolve on a point-to-point link
 	}
@@ -106,11 +106,10 @@ func (w *Worker) acceptGroup(p *link.Packet, pkt header.IPv6, in *ifmgr.Interfac
 // Groups that every router listens to, RFC 4291 §2.7.1, and that to which MLDv2
 // reports go, RFC 3810 §5.2.14.
 var (
-	allNodesInterface   = [16]byte{0: 0xff, 1: 0x01, 15: 1}
-	allNodes            = [16]byte{0: 0xff, 1: 0x02, 15: 1}
-	allRoutersInterface = [16]byte{0: 0xff, 1: 0x01, 15: 2}
-	allRouters          = [16]byte{0: 0xff, 1: 0x02, 15: 2}
-	allMLDv2Routers     = [16]byte{0: 0xff, 1: 0x02, 15: 0x16}
+	allNodes        = [16]byte{0: 0xff, 1: 0x02, 15: 1}
+	allRouters      = [16]byte{0: 0xff, 1: 0x02, 15: 2}
+	allRoutersSite  = [16]byte{0: 0xff, 1: 0x05, 15: 2}
+	allMLDv2Routers = [16]byte{0: 0xff, 1: 0x02, 15: 0x16}
 )
 
 // isSolicitedNode is ff02::1:ff00:0/104, RFC 4291 §2.7.1.
@@ -120,9 +119,9 @@ func isSolicitedNode(a *[16]byte) bool {
 
 // acceptLinkLocal takes what is for the router's own address on this link. There
 // is no other node on a point-to-point link to send the rest to.
-func (w *Worker) acceptLinkLocal(p *link.Packet, pkt header.IPv6, in *ifmgr.Interface) Drop {
+func (w *worker) acceptLinkLocal(p *link.Packet, pkt header.IPv6, in *ifmgr.Interface) Drop {
 	if in.Addrs().Own(pkt.Destination()) {
-		return w.deliver(p, in, in)
+		return w.deliver(p, in)
 	}
 	return w.refuse(LinkLocalTarget, p, in)
 }

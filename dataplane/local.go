@@ -6,9 +6,9 @@ import (
 	"github.com/router6d/router6d/internal/link"
 )
 
-// deliver is a packet for the router itself: for an address of the interface
-// owner, which need not be where it came in, or for a group if owner is nil.
-func (w *Worker) deliver(p *link.Packet, in, owner *ifmgr.Interface) Drop {
+// deliver is a packet for the router itself: for one of its addresses, which
+// need not be on the interface where it came in, or for a group.
+func (w *worker) deliver(p *link.Packet, in *ifmgr.Interface) Drop {
 	pkt := header.IPv6(p.Bytes())
 	u, ok := header.UpperLayer(pkt)
 	switch {
@@ -21,7 +21,7 @@ func (w *Worker) deliver(p *link.Packet, in, owner *ifmgr.Interface) Drop {
 	case u.Fragmented && (u.NonFirst || u.More):
 		return LocalFragment
 	case u.Protocol == header.ProtoICMPv6:
-		return w.deliverICMPv6(p, pkt, &u, in, owner)
+		return w.deliverICMPv6(p, pkt, &u, in)
 	case u.Protocol == header.ProtoNone:
 		return LocalIgnored // RFC 8200 §4.7
 	case u.Protocol == header.ProtoTCP, u.Protocol == header.ProtoUDP:
@@ -30,7 +30,10 @@ func (w *Worker) deliver(p *link.Packet, in, owner *ifmgr.Interface) Drop {
 	return w.refuse(LocalHeader, p, in)
 }
 
-func (w *Worker) deliverICMPv6(p *link.Packet, pkt header.IPv6, u *header.Upper, in, owner *ifmgr.Interface) Drop {
+func (w *worker) deliverICMPv6(p *link.Packet, pkt header.IPv6, u *header.Upper, in *ifmgr.Interface) Drop {
+	if p.Offload.Superframe() {
+		return BadOffload // only TCP and UDP are cut into segments
+	}
 	p.CompleteChecksum()
 	msg := pkt[u.Offset:]
 	switch {
@@ -39,22 +42,18 @@ func (w *Worker) deliverICMPv6(p *link.Packet, pkt header.IPv6, u *header.Upper,
 	case header.Checksum(pkt.SourceBytes(), pkt.DestinationBytes(), header.ProtoICMPv6, msg) != 0:
 		return LocalChecksum
 	case header.ICMPv6(msg).Type() == header.TypeEchoRequest:
-		return w.echo(p, pkt, in, owner)
+		return w.echo(p, pkt, in)
 	}
 	return LocalIgnored // errors about our own, and what hosts say to routers
 }
 
 // echo answers a ping, RFC 4443 §4.2: the request is consumed, and the reply
 // made of its bytes is the router's own.
-func (w *Worker) echo(p *link.Packet, pkt header.IPv6, in, owner *ifmgr.Interface) Drop {
+func (w *worker) echo(p *link.Packet, pkt header.IPv6, in *ifmgr.Interface) Drop {
 	if !w.echoes.take(now()) {
 		return EchoLimited
 	}
-	source := *pkt.DestinationBytes()
-	if owner == nil || !owner.Addrs().Own(pkt.Destination()) {
-		// A group, or the subnet-router anycast address: nobody's own.
-		source = w.sourceFor(pkt.SourceBytes(), in)
-	}
+	source := w.sourceFor(pkt, in)
 	reply, ok := header.EchoReply(pkt, &source)
 	if !ok {
 		return LocalIgnored

@@ -40,7 +40,7 @@ func (o *outbox) to(via *ifmgr.Interface) *queue {
 // send puts the packet on its way, unless the lookup was wrong: that an
 // interface is returned which was withdrawn before the snapshot was published
 // is what all of this is built to rule out, so every transmission is checked.
-func (w *Worker) send(p *link.Packet, nh *fib.Nexthop) Drop {
+func (w *worker) send(p *link.Packet, nh *fib.Nexthop) Drop {
 	if gen := nh.Withdrawn(); gen != 0 {
 		if w.routes.Generation() >= gen {
 			w.counters.add(deadLookups, 1)
@@ -52,29 +52,27 @@ func (w *Worker) send(p *link.Packet, nh *fib.Nexthop) Drop {
 	return None
 }
 
-// sendBack puts the router's own packet on the link that it answers.
-func (w *Worker) sendBack(p *link.Packet, in *ifmgr.Interface) Drop {
-	w.out.to(in).v.Push(p)
-	return None
-}
-
-// flush hands every queue to its port.
-func (w *Worker) flush() {
+// flush hands every queue to its port, and returns why a port did not take all.
+func (w *worker) flush() (why Drop) {
 	for _, q := range w.out.queues[:w.out.used] {
-		w.transmit(q)
+		if d := w.transmit(q); d != None {
+			why = d
+		}
 		q.via = nil
 		q.v.Reset()
 	}
 	w.out.used = 0
+	return why
 }
 
-func (w *Worker) transmit(q *queue) {
+func (w *worker) transmit(q *queue) (why Drop) {
 	packets, bytes := q.v.Segments(), q.v.Size()
 	err := q.via.Port().Send(&q.v)
 	if err != nil {
+		why = refused(err)
 		left := q.v.Segments()
 		packets, bytes = packets-left, bytes-q.v.Size()
-		w.counters.drop(refused(err), left)
+		w.counters.drop(why, left)
 		q.via.Traffic().TxErrors.Add(uint64(left))
 		if errors.Is(err, link.ErrDown) || errors.Is(err, link.ErrGone) {
 			w.doubt(q.via.ID())
@@ -83,4 +81,5 @@ func (w *Worker) transmit(q *queue) {
 	w.counters.add(sent, packets)
 	q.via.Traffic().TxPackets.Add(uint64(packets))
 	q.via.Traffic().TxBytes.Add(uint64(bytes))
+	return why
 }

@@ -16,12 +16,12 @@ import (
 
 // A Plane starts the workers and keeps their account.
 type Plane struct {
-	fib   *fib.Table
-	ifs   *ifmgr.Manager
-	loop  *loop.Loop
-	dom   *epoch.Domain
-	arena *link.Pool
-	seed  uint64
+	fib    *fib.Table
+	ifs    *ifmgr.Manager
+	loop   *loop.Loop
+	dom    *epoch.Domain
+	arenas *link.Pool
+	seed   uint64
 
 	workers sync.WaitGroup
 
@@ -38,9 +38,9 @@ func New(t *fib.Table, ifs *ifmgr.Manager, l *loop.Loop, d *epoch.Domain) *Plane
 		fib: t, ifs: ifs, loop: l, dom: d,
 		// One for each batch that can be under way at once, and as many for those
 		// preempted in the middle of one.
-		arena: link.NewPool(2 * runtime.GOMAXPROCS(0)),
-		seed:  rand.Uint64(),
-		live:  map[*counters]bool{},
+		arenas: link.NewPool(2 * runtime.GOMAXPROCS(0)),
+		seed:   rand.Uint64(),
+		live:   map[*counters]bool{},
 	}
 }
 
@@ -62,11 +62,11 @@ func (p *Plane) Attached(t *loop.Turn, id ifmgr.ID) {
 }
 
 // newWorker takes in.
-func (p *Plane) newWorker(name string, in *ifmgr.Handle, rx link.Receiver) *Worker {
-	w := &Worker{
+func (p *Plane) newWorker(name string, in *ifmgr.Handle, rx link.Receiver) *worker {
+	w := &worker{
 		in: in, rx: rx, fib: p.fib, doubt: p.doubt, seed: p.seed,
 		reader: p.dom.Register(name),
-		batch:  link.NewBatch(p.arena),
+		batch:  link.NewBatch(p.arenas),
 		errors: newLimiter(errorRate, errorBurst),
 		echoes: newLimiter(echoRate, echoBurst),
 	}
@@ -77,7 +77,7 @@ func (p *Plane) newWorker(name string, in *ifmgr.Handle, rx link.Receiver) *Work
 }
 
 // work runs a worker to its end.
-func (p *Plane) work(w *Worker) {
+func (p *Plane) work(w *worker) {
 	err := w.run()
 	if id := w.in.ID(); !errors.Is(err, link.ErrInterrupted) {
 		p.loop.Notify(func(t *loop.Turn) { p.failed(t, id, err) })
@@ -95,7 +95,7 @@ func (p *Plane) failed(t *loop.Turn, id ifmgr.ID, err error) {
 }
 
 // retire adds a worker's account to that of the ended ones.
-func (p *Plane) retire(w *Worker) {
+func (p *Plane) retire(w *worker) {
 	w.reader.Close()
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -6,12 +6,13 @@ import (
 	"github.com/router6d/router6d/fib"
 	"github.com/router6d/router6d/ifmgr"
 	"github.com/router6d/router6d/internal/epoch"
+	"github.com/router6d/router6d/internal/fault"
 	"github.com/router6d/router6d/internal/link"
 )
 
-// A Worker takes batches through the router, on the one goroutine that it
+// A worker takes batches through the router, on the one goroutine that it
 // belongs to. Between batches it holds no packet, no snapshot and no nexthop.
-type Worker struct {
+type worker struct {
 	in     *ifmgr.Handle
 	rx     link.Receiver // nil for an Injector's
 	fib    *fib.Table
@@ -42,23 +43,35 @@ type arrival struct {
 }
 
 // enter begins a batch: from here on everything found in routes is usable.
-func (w *Worker) enter() {
+func (w *worker) enter() {
 	w.guard = w.reader.Enter()
 	w.routes = w.fib.Load(w.guard)
 	w.counters.add(batches, 1)
 }
 
-// leave ends a batch, when all of it has been sent or dropped.
-func (w *Worker) leave() {
-	w.flush()
+// leave ends a batch: it sends what is to be sent, and returns why a port did
+// not take all of it.
+func (w *worker) leave() (why Drop) {
+	why = w.flush()
 	w.counters.publish()
-	w.routes = nil
+	w.forget()
 	w.guard.Leave()
 	w.batch.End()
+	return why
+}
+
+// forget lets go of what belongs to the batch, or a worker that sleeps for long
+// would keep what has ended from the garbage collector.
+func (w *worker) forget() {
+	w.routes = nil
+	clear(w.here[:w.n])
+	clear(w.dst[:w.n])
+	clear(w.groups[:w.n])
+	w.n = 0
 }
 
 // run forwards until the port is interrupted or fails.
-func (w *Worker) run() error {
+func (w *worker) run() error {
 	for {
 		if err := w.rx.Recv(w.batch); err != nil {
 			return err
@@ -68,10 +81,11 @@ func (w *Worker) run() error {
 }
 
 // forwardBatch takes one batch from read to write under one guard.
-func (w *Worker) forwardBatch() {
+func (w *worker) forwardBatch() {
 	w.enter()
 	w.acceptBatch()
 	w.routes.LookupBatch(w.dst[:w.n], w.groups[:w.n])
+	fault.Hold(w.in.Name())
 	for i := range w.here[:w.n] {
 		a := &w.here[i]
 		w.counters.drop(w.forward(a.p, a.in, w.groups[i]), a.p.Segments())

@@ -1,0 +1,129 @@
+package dataplane_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/router6d/router6d/dataplane"
+	"github.com/router6d/router6d/ifmgr"
+	"github.com/router6d/router6d/internal/lab"
+	"github.com/router6d/router6d/internal/link"
+	"github.com/router6d/router6d/internal/loop"
+)
+
+// A rig is a worker that takes a batch when it is told, between ports that cost
+// nothing.
+type rig struct {
+	*dataplane.Stepper
+	r  *lab.Router
+	rx *replay
+}
+
+// A replay is a Receiver that always has the same packets.
+type replay struct{ pkts [][]byte }
+
+func (r *replay) Recv(b *link.Batch) error {
+	b.Inject(r.pkts...)
+	return nil
+}
+
+// newRig has the interfaces of a scene, and so many ways to 2001:db8:e::/48.
+func newRig(t testing.TB, ways int) *rig {
+	t.Helper()
+	g := &rig{r: lab.New(t), rx: &replay{}}
+	a := g.attach(t, lab.Settings("a", routerA+"/64", linkA+"/64"))
+	ids := []ifmgr.ID{a, g.attach(t, lab.Settings("b", routerB+"/64"))}
+	var names []string
+	for i := range ways {
+		names = append(names, fmt.Sprintf("way%d", i))
+		ids = append(ids, g.attach(t, lab.Settings(names[i])))
+	}
+	g.r.Route("2001:db8:1::/48", lab.Dev(names...))
+	var h *ifmgr.Handle
+	g.r.Turn(func(turn *loop.Turn) {
+		var err error
+		if h, err = g.r.Interfaces.Acquire(turn, a, ifmgr.Worker); err != nil {
+			t.Error(err)
+		}
+	})
+	g.Stepper = dataplane.NewStepper(g.r.Plane, h, g.rx)
+	g.Unlimited()
+	t.Cleanup(func() { g.Close(); g.r.DetachID(ids...) })
+	return g
+}
+
+func (g *rig) attach(t testing.TB, s ifmgr.Settings) (id ifmgr.ID) {
+	t.Helper()
+	g.r.Turn(func(turn *loop.Turn) {
+		var err error
+		if id, err = g.r.Interfaces.Attach(turn, own{}, s); err != nil {
+			t.Error(err)
+		}
+	})
+	return id
+}
+
+// step takes one batch through.
+func (g *rig) step() {
+	_ = g.Recv() // a replay never fails
+	g.Forward()
+}
+
+// batches is what the packet path has to do with 64 packets, by name.
+func batches() map[string][][]byte {
+	all := map[string][][]byte{}
+	for i := range link.VectorSize {
+		for name, pkt := range map[string][]byte{
+			"forward":         udp(hostA, hostB),
+			"ECMP":            lab.UDP(hostA, "2001:db8:1::1", uint16(i), 443, data),
+			"drop silently":   udp(hostA, "ff0e::1"),
+			"drop with error": udp(hostA, elsewhere),
+			"echo":            lab.Echo(hostA, routerA, 1, 1, data),
+			"local port":      udp(hostA, routerB),
+			"extension":       lab.Options(udp(hostA, hostB), 0),
+		} {
+			all[name] = append(all[name], pkt)
+		}
+	}
+	return all
+}
+
+// Nothing is allocated per packet, whatever becomes of it.
+func TestNoAllocations(t *testing.T) {
+	g := newRig(t, 4)
+	for name, pkts := range batches() {
+		t.Run(name, func(t *testing.T) {
+			g.rx.pkts = pkts
+			g.step() // the outbox grows once
+			if n := testing.AllocsPerRun(100, g.step); n != 0 {
+				t.Errorf("allocations for a batch of %d = %v, want 0", len(pkts), n)
+			}
+		})
+	}
+	t.Run("inject", func(t *testing.T) {
+		j := g.r.Plane.NewInjector("test")
+		defer j.Close()
+		pkt := udp(routerA, hostB)
+		if n := testing.AllocsPerRun(100, func() { _ = j.Inject(pkt) }); n != 0 {
+			t.Errorf("allocations = %v, want 0", n)
+		}
+	})
+}
+
+// Receive, forward and send, but for what devices cost.
+func BenchmarkForward(b *testing.B) {
+	for name, pkts := range batches() {
+		for _, n := range []int{1, link.VectorSize} {
+			b.Run(fmt.Sprintf("%s/batch=%d", name, n), func(b *testing.B) {
+				g := newRig(b, 4)
+				g.rx.pkts = pkts[:n]
+				g.step()
+				b.ReportAllocs()
+				for b.Loop() {
+					g.step()
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/pkt")
+			})
+		}
+	}
+}
