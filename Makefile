@@ -29,9 +29,12 @@ test: peers check unit privileged
 unit:
 	$(GO) test -race ./...
 
-# Real devices, in namespaces of their own. A skip here is a failure.
+# Real devices, in namespaces of their own, where a skip is a failure; and the
+# faults that those tests must see.
 privileged: build
-	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 20m -p 1 -run . ./...
+	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -race -tags torture -count=1 -timeout 20m -p 1 ./...
+	ROUTER6D_PRIVILEGED=1 $(GO) test -tags 'torture mutant_nograce' -count=1 -run Tags ./test/torture
+	ROUTER6D_PRIVILEGED=1 $(GO) test -tags 'torture mutant_nowithdraw' -count=1 -run Tags ./test/torture
 
 check:
 	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }

@@ -7,5 +7,5 @@
 //
 // It decides nothing that concerns a packet.
 //
-// Files in reading order: router.go, run.go, change.go, lookup.go.
+// Files in reading order: router.go, run.go, change.go.
 package router

@@ -2,7 +2,9 @@ package router
 
 import (
 	"context"
-	"sync"
+	"errors"
+	"fmt"
+	"io/fs"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,6 +14,7 @@ import (
 	"github.com/router6d/router6d/ifmgr"
 	"github.com/router6d/router6d/internal/config"
 	"github.com/router6d/router6d/internal/epoch"
+	"github.com/router6d/router6d/internal/fault"
 	"github.com/router6d/router6d/internal/loop"
 	"github.com/router6d/router6d/rib"
 )
@@ -38,7 +41,6 @@ type Router struct {
 	// Of Start and Stop.
 	running  []*task    // in the order of their start
 	failures chan error // of a task that ended by itself
-	tasks    sync.WaitGroup
 }
 
 // New builds the router that cfg describes. It opens the kernel's link messages
@@ -65,10 +67,16 @@ func New(cfg *config.Config, log *zap.Logger) (*Router, error) {
 	})
 	var err error
 	r.watch, err = ifmgr.NewWatch(ifs, r.keeper.Try)
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("hear of devices: needs root, or CAP_NET_ADMIN and CAP_NET_BROADCAST: %w", fs.ErrPermission)
+	}
 	return r, err
 }
 
 func (r *Router) withdraw(t *loop.Turn, id ifmgr.ID) (routes, slots int) {
+	if fault.NoWithdraw {
+		return 0, 0
+	}
 	w := r.RIB.Withdraw(t, id)
 	return w.Routes, w.Slots
 }

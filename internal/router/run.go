@@ -23,12 +23,15 @@ func (r *Router) Start(ctx context.Context) error {
 	r.started = time.Now()
 	r.run("loop", r.Loop.Run)
 	r.run("watch", r.watch.Run)
-	if err := r.bringUp(ctx); err != nil {
-		r.Stop()
-		return err
+	err := r.bringUp(ctx)
+	if err == nil {
+		r.run("keeper", r.keeper.Run)
+		err = r.Loop.Do(ctx, func(t *loop.Turn) error { r.audit(t, 0); return nil })
 	}
-	r.run("keeper", r.keeper.Run)
-	return r.Loop.Do(ctx, func(t *loop.Turn) error { r.audit(t, 0); return nil })
+	if err != nil {
+		r.Stop()
+	}
+	return err
 }
 
 func (r *Router) bringUp(ctx context.Context) error {
@@ -82,7 +85,7 @@ func (r *Router) stopTasks(keep int) {
 
 // Stop detaches every interface and ends every goroutine. It returns the ledger
 // of each detach. Nothing of the router is left, unless an interface was
-// orphaned.
+// orphaned. It does nothing to one that is stopped already.
 func (r *Router) Stop() []ifmgr.Result {
 	const loopAndWatch = 2
 	r.stopTasks(min(loopAndWatch, len(r.running))) // the keeper makes nothing new

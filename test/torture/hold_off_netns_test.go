@@ -6,4 +6,4 @@ import "testing"
 
 func (f *flapper) holdWorkers(*testing.T) {}
 
-func (f *flapper) release() {}
+func (f *flapper) release() { f.freed.Store(true) }

@@ -19,17 +19,16 @@ const (
 // incarnation that it may have found has been replaced.
 func (f *flapper) holdWorkers(t *testing.T) {
 	var batches atomic.Int64
-	f.holding.Store(true)
-	fault.SetHold(func() {
+	fault.SetHold(func(string) {
 		if batches.Add(1)%holdEvery != 0 {
 			return
 		}
 		found := f.newest.Load()
-		for began := time.Now(); time.Since(began) < holdMost && f.holding.Load() && f.newest.Load() == found; {
+		for began := time.Now(); time.Since(began) < holdMost && !f.freed.Load() && f.newest.Load() == found; {
 			time.Sleep(time.Millisecond)
 		}
 	})
 	t.Cleanup(func() { fault.SetHold(nil) })
 }
 
-func (f *flapper) release() { f.holding.Store(false) }
+func (f *flapper) release() { f.freed.Store(true) }

@@ -3,7 +3,6 @@ package torture
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -149,11 +148,7 @@ type incarnation struct {
 	number int
 	c      config.Interface
 	ns     *netlab.Namespace // of its kernel end
-	watch  *netlab.TagWatch
 }
-
-// addr is the address of its kernel end.
-func (i *incarnation) addr() netip.Addr { return netlab.End(netlab.Wire(firstTag+i.number), 2) }
 
 const firstTag = 0x10000 // number of the wire of the first incarnation
 

@@ -86,11 +86,11 @@ func limitFiles(t *testing.T, n uint64) {
 
 // A flapper is one name whose interface never lives long.
 type flapper struct {
-	s       *stage
-	tags    *netlab.Tags
-	newest  atomic.Int64 // incarnation that is attached, or was last
-	flaps   int
-	holding atomic.Bool
+	s      *stage
+	tags   *netlab.Tags
+	newest atomic.Int64 // incarnation that is attached, or was last
+	flaps  int
+	freed  atomic.Bool // workers are held no more
 }
 
 // target is the newest incarnation, or one of those before it.
