@@ -39,6 +39,7 @@ const (
 	DeadInterface                    // a lookup returned a withdrawn interface: must never happen
 	InterfaceDown                    // the way out has just gone down
 	InterfaceGone                    // the way out has just been deleted
+	InterfaceSevered                 // the way out was orphaned, and its device is dead
 	InterfaceFull                    // the way out takes no more now
 	InterfaceRefused                 // the way out does not take this packet
 
@@ -72,6 +73,7 @@ var dropNames = [drops]string{
 	DeadInterface:    "dead_interface",
 	InterfaceDown:    "interface_down",
 	InterfaceGone:    "interface_gone",
+	InterfaceSevered: "interface_severed",
 	InterfaceFull:    "interface_full",
 	InterfaceRefused: "interface_refused",
 }
@@ -102,6 +104,7 @@ var dropTexts = [drops]string{
 	DeadInterface:    "a lookup returned a withdrawn interface: must never happen",
 	InterfaceDown:    "the way out has just gone down",
 	InterfaceGone:    "the way out has just been deleted",
+	InterfaceSevered: "the way out was orphaned, and its device is dead",
 	InterfaceFull:    "the way out takes no more packets now",
 	InterfaceRefused: "the way out does not take this packet",
 }
@@ -128,6 +131,8 @@ func refused(err error) Drop {
 		return InterfaceDown
 	case errors.Is(err, link.ErrGone):
 		return InterfaceGone
+	case errors.Is(err, link.ErrSevered):
+		return InterfaceSevered
 	case errors.Is(err, link.ErrFull):
 		return InterfaceFull
 	}

@@ -2,8 +2,10 @@ package dataplane
 
 import (
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/router6d/router6d/fib"
@@ -28,9 +30,14 @@ type Plane struct {
 	// Workers end on their own goroutines, and are read by whoever wants to see:
 	// neither has a Turn. Taken when a worker comes or goes, and to read.
 	mu    sync.Mutex
-	live  map[*counters]bool
+	live  map[*counters]string // to the worker's name
 	ended Stats
+	past  map[string]Stats // of ended workers, by name
 }
+
+// maxPast bounds the names that are remembered of workers that have ended: some
+// hundred bytes each, for interfaces whose names never return.
+const maxPast = 1024
 
 // New returns a Plane without workers.
 func New(t *fib.Table, ifs *ifmgr.Manager, l *loop.Loop, d *epoch.Domain) *Plane {
@@ -40,7 +47,8 @@ func New(t *fib.Table, ifs *ifmgr.Manager, l *loop.Loop, d *epoch.Domain) *Plane
 		// preempted in the middle of one.
 		arenas: link.NewPool(2 * runtime.GOMAXPROCS(0)),
 		seed:   rand.Uint64(),
-		live:   map[*counters]bool{},
+		live:   map[*counters]string{},
+		past:   map[string]Stats{},
 	}
 }
 
@@ -72,7 +80,7 @@ func (p *Plane) newWorker(name string, in *ifmgr.Handle, rx link.Receiver) *work
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.live[&w.counters] = true
+	p.live[&w.counters] = name
 	return w
 }
 
@@ -99,8 +107,24 @@ func (p *Plane) retire(w *worker) {
 	w.reader.Close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	c, name := w.counters.read(), p.live[&w.counters]
 	delete(p.live, &w.counters)
-	p.ended.add(w.counters.read())
+	p.ended.add(c)
+	if len(p.past) >= maxPast {
+		p.forgetNames()
+	}
+	past := p.past[name]
+	past.add(c)
+	p.past[name] = past
+}
+
+// forgetNames forgets the names of which no worker is alive.
+func (p *Plane) forgetNames() {
+	alive := map[string]bool{}
+	for _, name := range p.live {
+		alive[name] = true
+	}
+	maps.DeleteFunc(p.past, func(name string, _ Stats) bool { return !alive[name] })
 }
 
 // doubt has an interface looked at that refused a packet. It is lost when the
@@ -119,6 +143,34 @@ func (p *Plane) Stats() Stats {
 		s.add(c.read())
 	}
 	return s
+}
+
+// A WorkerStats is the account of the workers of one name.
+type WorkerStats struct {
+	Name string // of the interface it reads from, or of an Injector
+	Stats
+}
+
+// Workers is the account by worker, in the order of names. One that ended counts
+// with its successor of the same name, so that no number goes back while it is
+// shown.
+func (p *Plane) Workers() []WorkerStats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	byName := map[string]Stats{}
+	for c, name := range p.live {
+		s, ok := byName[name]
+		if !ok {
+			s = p.past[name]
+		}
+		s.add(c.read())
+		byName[name] = s
+	}
+	var all []WorkerStats
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		all = append(all, WorkerStats{name, byName[name]})
+	}
+	return all
 }
 
 // FlowHash is the hash by which pkt picks one of several nexthops.

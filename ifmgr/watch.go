@@ -40,7 +40,7 @@ func NewWatch(m *Manager, appeared func(name string)) (*Watch, error) {
 	w := &Watch{m: m, file: os.NewFile(uintptr(fd), "netlink links"), appeared: appeared}
 	if w.raw, err = w.file.SyscallConn(); err == nil {
 		err = errors.Join(
-			unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_LISTEN_ALL_NSID, 1),
+			listenEverywhere(fd, m.log),
 			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, watchBuffer),
 			unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: unix.RTMGRP_LINK}))
 	}
@@ -48,6 +48,18 @@ func NewWatch(m *Manager, appeared func(name string)) (*Watch, error) {
 		return nil, errors.Join(fmt.Errorf("watch links: %w", err), w.file.Close())
 	}
 	return w, nil
+}
+
+// listenEverywhere asks for messages about other namespaces. That needs
+// CAP_NET_BROADCAST; without it there are no devices there either, since to put
+// them there needs more.
+func listenEverywhere(fd int, log *zap.Logger) error {
+	err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_LISTEN_ALL_NSID, 1)
+	if errors.Is(err, unix.EPERM) {
+		log.Warn("devices are followed in this network namespace only", zap.Error(fmt.Errorf("CAP_NET_BROADCAST: %w", err)))
+		return nil
+	}
+	return err
 }
 
 // Run follows devices until ctx ends, and closes the socket.

@@ -22,7 +22,7 @@ var picture = map[string][]string{
 		"internal/router", "internal/config", "internal/events", "internal/header", "internal/loop",
 		"dataplane", "fib", "ifmgr", "rib",
 	},
-	"internal/router": {"dataplane", "fib", "ifmgr", "rib", "internal/config", "internal/epoch", "internal/loop"},
+	"internal/router": {"dataplane", "fib", "ifmgr", "rib", "internal/config", "internal/epoch", "internal/link", "internal/loop"},
 
 	"dataplane": {"fib", "ifmgr", "internal/epoch", "internal/header", "internal/link", "internal/loop"},
 	"rib":       {"fib", "ifmgr", "internal/loop"},

@@ -28,7 +28,7 @@ type Stacked struct {
 	session uint16
 	lower   *ifmgr.Handle
 	closed  atomic.Bool
-	dead    atomic.Bool
+	severed atomic.Bool
 }
 
 // NewStacked returns a port that sends through lower. It takes lower.
@@ -41,9 +41,8 @@ func (s *Stacked) Send(v *link.Vector) error {
 	if s.closed.Load() {
 		panic("lab: send on closed stacked port " + s.name)
 	}
-	if s.dead.Load() {
-		v.Reset()
-		return nil
+	if s.severed.Load() {
+		return link.ErrSevered
 	}
 	for i := range v.Len() {
 		p := v.At(i)
@@ -111,6 +110,6 @@ func (s *Stacked) Close() error {
 
 // Sever implements link.Port.
 func (s *Stacked) Sever() error {
-	s.dead.Store(true)
+	s.severed.Store(true)
 	return nil
 }

@@ -11,14 +11,14 @@ const pipeDepth = 1024
 // A Pipe is one end of a wire in memory, for tests. It panics when it is used
 // after Close: that is what the lifetime rules must rule out.
 type Pipe struct {
-	name   string
-	in     chan wired
-	peer   *Pipe
-	stop   chan struct{}
-	once   sync.Once
-	closed atomic.Bool
-	dead   atomic.Bool
-	down   atomic.Bool
+	name    string
+	in      chan wired
+	peer    *Pipe
+	stop    chan struct{}
+	once    sync.Once
+	closed  atomic.Bool
+	severed atomic.Bool
+	down    atomic.Bool
 }
 
 // wired is a packet under way.
@@ -79,9 +79,8 @@ func (p *Pipe) Send(v *Vector) error {
 	if p.closed.Load() {
 		panic("link: send on closed pipe " + p.name)
 	}
-	if p.dead.Load() {
-		v.Reset()
-		return nil
+	if p.severed.Load() {
+		return ErrSevered
 	}
 	var last error
 	v.Keep(func(pkt *Packet) bool {
@@ -179,7 +178,7 @@ func (p *Pipe) Close() error {
 
 // Sever implements Port.
 func (p *Pipe) Sever() error {
-	p.dead.Store(true)
+	p.severed.Store(true)
 	p.Interrupt()
 	return nil
 }

@@ -8,6 +8,8 @@ var (
 	// ErrGone means that the device was deleted by someone else. The
 	// descriptor is all that is left of it.
 	ErrGone = errors.New("link: device is gone")
+	// ErrSevered means that the port was severed: what it would send goes nowhere.
+	ErrSevered = errors.New("link: port is severed")
 	// ErrDown means that the device is administratively down.
 	ErrDown = errors.New("link: device is down")
 	// ErrRejected means that the device does not take this packet.

@@ -30,11 +30,10 @@ var (
 )
 
 // A TUN is a Linux TUN device: a Port whose other end is the kernel's network
-// stack. wireguard/tun owns the descriptor; packets are read and written by
-// its number, virtio-net header included.
+// stack. wireguard/tun takes the descriptor into a file and sets it up; packets
+// are read and written by its number, virtio-net header included.
 type TUN struct {
-	dev  tun.Device
-	file *os.File
+	file *os.File // made by wireguard/tun; the only owner of the descriptor
 	raw  syscall.RawConn
 	fd   int // valid until Close, which waits for a grace period
 	name string
@@ -43,6 +42,7 @@ type TUN struct {
 	batch   *Batch                // of the Recv in progress
 	err     error                 // likewise
 	stopped atomic.Bool
+	severed atomic.Bool
 }
 
 // CreateTUN makes a TUN device in the caller's network namespace. A name with
@@ -143,18 +143,20 @@ func newTUN(fd int) (*TUN, error) {
 		// collected; it must not be anyone else's by then. The device goes now.
 		return nil, errors.Join(err, bury(fd))
 	}
-	t := &TUN{dev: dev, file: dev.File(), fd: fd, name: name}
+	// Only the file is kept: the rest of the Device is buffers of its own reads
+	// and writes, a quarter of a megabyte each.
+	t := &TUN{file: dev.File(), fd: fd, name: name}
 	t.rx = t.receive
 	// The library asks for offloads without ECN; a kernel older than 6.2 has no
 	// USO, and then cuts UDP itself.
 	if err := unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, tunOffloads|tunUDPOffloads); err != nil {
 		err = unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, tunOffloads)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("set offloads: %w", err), dev.Close())
+			return nil, errors.Join(fmt.Errorf("set offloads: %w", err), t.file.Close())
 		}
 	}
 	if t.raw, err = t.file.SyscallConn(); err != nil {
-		return nil, errors.Join(err, dev.Close())
+		return nil, errors.Join(err, t.file.Close())
 	}
 	return t, nil
 }
@@ -256,6 +258,9 @@ func (t *TUN) received(b *Batch, err error) (done bool) {
 
 // Send implements Sender.
 func (t *TUN) Send(v *Vector) error {
+	if t.severed.Load() {
+		return ErrSevered // the dead file would take it all
+	}
 	var last error
 	v.Keep(func(p *Packet) bool {
 		err := t.write(p)
@@ -292,11 +297,12 @@ func (t *TUN) Interrupt() {
 }
 
 // Close implements Port. The kernel takes about 20 ms.
-func (t *TUN) Close() error { return t.dev.Close() }
+func (t *TUN) Close() error { return t.file.Close() }
 
 // Sever implements Port: a dead file takes the descriptor's place, so the
 // device goes although its number is still in use.
 func (t *TUN) Sever() error {
+	t.severed.Store(true)
 	t.Interrupt() // dup3 wakes nobody
 	// Through the file, so that the number can't be closed meanwhile. If it was
 	// closed already, so is the device.

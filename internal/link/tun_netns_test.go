@@ -427,8 +427,11 @@ func TestSeverKillsTheDeviceAndKeepsTheNumber(t *testing.T) {
 		t.Error("its number was given away")
 	}
 	b := one(t, packet(8))
-	if err := d.Send(&b.Vector); err != nil || b.Len() != 0 {
-		t.Errorf("stale send = %v, %d left, want nil, 0", err, b.Len())
+	if err := d.Send(&b.Vector); !errors.Is(err, link.ErrSevered) || b.Len() != 1 {
+		t.Errorf("stale send = %v, %d left, want %v, 1", err, b.Len(), link.ErrSevered)
+	}
+	if _, err := unix.Write(number, packet(8)); err != nil { // as one that was on its way already
+		t.Errorf("stale write = %v, want it to go nowhere", err)
 	}
 	if got := device(t, "r6t").Attrs().Statistics.RxPackets; got != 0 {
 		t.Errorf("the next device received %d, want 0", got)

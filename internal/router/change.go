@@ -11,6 +11,7 @@ import (
 	"github.com/router6d/router6d/fib"
 	"github.com/router6d/router6d/ifmgr"
 	"github.com/router6d/router6d/internal/config"
+	"github.com/router6d/router6d/internal/link"
 	"github.com/router6d/router6d/internal/loop"
 	"github.com/router6d/router6d/rib"
 )
@@ -18,10 +19,15 @@ import (
 // AddInterface makes an interface at run time. It waits for an older one of the
 // same name that is on its way out.
 func (r *Router) AddInterface(ctx context.Context, c config.Interface) (ifmgr.ID, error) {
-	if c.Mode == config.ModeAttach || c.Recreate {
-		defer r.keeper.Keep(c)
+	id, err := r.Interfaces.Add(ctx, c)
+	switch {
+	case c.Mode == config.ModeAttach && (err == nil || errors.Is(err, link.ErrNotExist) || errors.Is(err, link.ErrBusy)):
+		r.keeper.Keep(c) // now, or when the device is there to be had
+		return id, nil
+	case err == nil && c.Recreate:
+		r.keeper.Keep(c)
 	}
-	return r.Interfaces.Add(ctx, c)
+	return id, err
 }
 
 // DeleteInterface detaches an interface and waits for the end, which comes
