@@ -23,6 +23,7 @@ type Settings struct {
 	MTU       int
 	HopLimit  uint8          // zero: 64
 	Addresses []netip.Prefix // the router's own; without a link-local one, one is made
+	FromFile  bool           // the configuration file has it
 	Up        bool           // has carrier; ports that can tell are asked again
 	Device    Device         // where the kernel has it; zero for a port in memory
 }
@@ -96,13 +97,21 @@ func (m *Manager) admit(t *loop.Turn, s Settings) error {
 		return fmt.Errorf("%s: %w", s.Name, ErrExists)
 	}
 	for _, p := range s.Addresses {
-		i := m.owner(p.Addr())
-		if i == nil {
-			continue
+		if err := m.admitAddress(t, nil, p.Addr()); err != nil {
+			return fmt.Errorf("%s: %w", s.Name, err)
 		}
-		if m.Check(t, i.id); i.state < Draining { // not just gone
-			return fmt.Errorf("%s: %s: %w: it is %s's", s.Name, p.Addr(), ErrAddressTaken, i.name)
-		}
+	}
+	return nil
+}
+
+// admitAddress refuses an address that another interface has than whose.
+func (m *Manager) admitAddress(t *loop.Turn, whose *Interface, a netip.Addr) error {
+	i := m.owner(a)
+	if i == nil || i == whose {
+		return nil
+	}
+	if m.Check(t, i.id); i.state < Draining { // not just gone
+		return fmt.Errorf("%s: %w: it is %s's", a, ErrAddressTaken, i.name)
 	}
 	return nil
 }
@@ -147,7 +156,7 @@ func (m *Manager) attach(t *loop.Turn, p link.Port, s Settings, lower *Handle) I
 }
 
 func newIface(id ID, p link.Port, s Settings) *Interface {
-	i := &Interface{id: id, name: s.Name, port: p, state: Down}
+	i := &Interface{id: id, name: s.Name, port: p, fromFile: s.FromFile, state: Down}
 	i.refs.Store(1) // the manager's own, given up after the grace period of Detach
 	i.mtu.Store(uint32(s.MTU))
 	if s.HopLimit == 0 {

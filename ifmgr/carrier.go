@@ -40,17 +40,6 @@ func (m *Manager) withdraw(t *loop.Turn, i *Interface) (routes, slots int) {
 	return routes, slots
 }
 
-// SetMTU changes the MTU of an interface, as its device has.
-func (m *Manager) SetMTU(_ *loop.Turn, id ID, mtu int) {
-	i := m.ifaces[id]
-	if i == nil || int(i.mtu.Load()) == mtu {
-		return
-	}
-	m.log.Info("interface mtu changed", zap.String("iface", i.name), zap.Uint64("id", uint64(id)),
-		zap.Uint32("was", i.mtu.Load()), zap.Int("mtu", mtu))
-	i.mtu.Store(uint32(mtu))
-}
-
 // A prober is a port that can tell how its device is.
 type prober interface{ Probe() error }
 

@@ -60,9 +60,10 @@ var (
 // of it. What it has is in it by value or behind a pointer that only it owns, so
 // that no part can go before the whole.
 type Interface struct {
-	id   ID
-	name string
-	port link.Port
+	id       ID
+	name     string
+	port     link.Port
+	fromFile bool
 
 	mtu       atomic.Uint32
 	hopLimit  atomic.Uint32
@@ -243,6 +244,7 @@ func (m *Manager) Addresses(_ *loop.Turn, id ID) []netip.Prefix {
 type Info struct {
 	ID        ID
 	Name      string
+	FromFile  bool // the configuration file has it
 	State     State
 	Since     time.Time // of the state
 	MTU       int
@@ -266,7 +268,7 @@ func (m *Manager) All(*loop.Turn) []Info {
 
 func (i *Interface) info() Info {
 	in := Info{
-		ID: i.id, Name: i.name, State: i.state, Since: i.since,
+		ID: i.id, Name: i.name, FromFile: i.fromFile, State: i.state, Since: i.since,
 		MTU: int(i.mtu.Load()), HopLimit: uint8(i.hopLimit.Load()),
 		Addresses: i.addrs.Load().prefixes,
 		Device:    i.device,

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -21,44 +22,70 @@ import (
 // Add makes the interface that c describes. It waits for an older one of the
 // same name to end, prepares the device on the caller's goroutine, and attaches
 // it in one turn. When it fails, nothing is left, the name is free again.
-func (m *Manager) Add(ctx context.Context, c config.Interface) (ID, error) {
-	if err := m.reserve(ctx, c.Name); err != nil {
-		return 0, err
-	}
-	id, err := m.make(ctx, c)
-	if err != nil {
-		// Fails only at the end. Waited for, so that the caller may try again.
-		_ = m.loop.Do(context.WithoutCancel(ctx), func(t *loop.Turn) error {
-			m.Unreserve(t, c.Name)
-			return nil
-		})
-	}
-	return id, err
-}
-
-// make is Add under a name that is reserved.
-func (m *Manager) make(ctx context.Context, c config.Interface) (ID, error) {
-	p, s, err := prepare(c)
+func (m *Manager) Add(ctx context.Context, c config.Interface) (id ID, err error) {
+	p, err := m.Prepare(ctx, c)
 	if err != nil {
 		return 0, err
 	}
-	return m.join(ctx, p, s)
-}
-
-// join makes a device that is prepared an interface. It takes p.
-func (m *Manager) join(ctx context.Context, p *link.TUN, s Settings) (ID, error) {
-	var i *Interface
-	err := m.loop.Do(ctx, func(t *loop.Turn) error {
-		id, err := m.Attach(t, p, s)
-		i = m.ifaces[id]
+	err = m.loop.Do(ctx, func(t *loop.Turn) error {
+		id, err = p.Attach(t)
 		return err
 	})
 	if err != nil {
-		return 0, errors.Join(err, p.Close())
+		return 0, errors.Join(err, p.Discard())
 	}
-	// Changes are told from here on; those since it was prepared were nobody's.
-	m.locate(ctx, i)
-	return i.id, nil
+	p.Settle(ctx)
+	return id, nil
+}
+
+// A Prepared is a device that is ready to become an interface, and the name it
+// will have. Somebody attaches or discards it.
+type Prepared struct {
+	m        *Manager
+	port     *link.TUN
+	settings Settings
+	ifc      *Interface // once attached
+}
+
+// Prepare waits for an older interface of the same name to end, reserves the
+// name, opens the device and sets it up. When it fails, nothing is left.
+func (m *Manager) Prepare(ctx context.Context, c config.Interface) (*Prepared, error) {
+	if err := m.reserve(ctx, c.Name); err != nil {
+		return nil, err
+	}
+	port, s, err := prepare(c)
+	if err != nil {
+		m.unreserve(c.Name)
+		return nil, err
+	}
+	return &Prepared{m: m, port: port, settings: s}, nil
+}
+
+// Attach makes it an interface. If it fails, the Prepared is as it was.
+func (p *Prepared) Attach(t *loop.Turn) (ID, error) {
+	id, err := p.m.Attach(t, p.port, p.settings)
+	p.ifc = p.m.ifaces[id]
+	return id, err
+}
+
+// Settle looks at the device once more: changes are told from its Attach on, and
+// those since it was prepared were nobody's.
+func (p *Prepared) Settle(ctx context.Context) { p.m.locate(ctx, p.ifc) }
+
+// Discard ends the device and frees the name.
+func (p *Prepared) Discard() error {
+	err := p.port.Close()
+	p.m.unreserve(p.settings.Name)
+	return err
+}
+
+// unreserve is waited for, so that the caller may try again.
+func (m *Manager) unreserve(name string) {
+	// Fails only at the end.
+	_ = m.loop.Do(context.Background(), func(t *loop.Turn) error {
+		m.Unreserve(t, name)
+		return nil
+	})
 }
 
 func (m *Manager) reserve(ctx context.Context, name string) error {
@@ -81,7 +108,7 @@ func (m *Manager) reserve(ctx context.Context, name string) error {
 
 // prepare opens the device and does to its kernel side what c says.
 func prepare(c config.Interface) (*link.TUN, Settings, error) {
-	s := Settings{Name: c.Name, MTU: c.MTU, HopLimit: c.HopLimit, Addresses: c.Addresses}
+	s := Settings{Name: c.Name, MTU: c.MTU, HopLimit: c.HopLimit, Addresses: c.Addresses, FromFile: c.Line != 0}
 	if c.Mode == config.ModeAttach {
 		return attachDevice(s)
 	}
@@ -233,7 +260,30 @@ func setUp(h *netlink.Handle, s Settings, k config.Kernel) (index int, err error
 			return 0, fmt.Errorf("kernel route %s: %w", p, err)
 		}
 	}
+	for _, a := range k.Addresses {
+		awaitAddress(h, a.Addr())
+	}
 	return l.Attrs().Index, nil
+}
+
+const (
+	addressInterval = time.Millisecond // between questions
+	addressPatience = time.Second      // more than a busy machine needs
+)
+
+// awaitAddress returns when the kernel has taken an address into use. It does
+// that on a work queue some time after it has said that the address is there
+// (addrconf_dad_work in Linux's net/ipv6/addrconf.c), and drops what is for it
+// until then. One that is late is not an error.
+func awaitAddress(h *netlink.Handle, a netip.Addr) {
+	tick := time.NewTicker(addressInterval)
+	defer tick.Stop()
+	for deadline := time.Now().Add(addressPatience); time.Now().Before(deadline); <-tick.C {
+		routes, err := h.RouteGet(a.AsSlice())
+		if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+			return
+		}
+	}
 }
 
 func addAddress(h *netlink.Handle, l netlink.Link, a netip.Prefix) error {

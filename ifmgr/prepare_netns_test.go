@@ -24,7 +24,7 @@ func TestChangeBeforeTheAttachIsNotLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := newHouse(t)
-	p, s, err := prepare(c)
+	p, err := h.m.Prepare(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,10 +33,12 @@ func TestChangeBeforeTheAttachIsNotLost(t *testing.T) {
 			t.Fatal(change)
 		}
 	}
-	id, err := h.m.join(t.Context(), p, s)
+	var id ID
+	h.do(func(t *loop.Turn) { id, err = p.Attach(t) })
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.Settle(t.Context())
 	h.do(func(*loop.Turn) {
 		if i := h.m.ifaces[id]; i.MTU() != 1290 || i.device.Name != "renamed" || i.state != Down {
 			t.Errorf("interface = %+v, want 1290 wide, renamed and down", i.info())

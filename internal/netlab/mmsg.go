@@ -39,8 +39,13 @@ func (b *batch) receive(raw syscall.RawConn) (int, error) {
 	var n int
 	var errno syscall.Errno
 	err := raw.Read(func(fd uintptr) bool {
-		n, errno = b.poll(fd)
-		return errno != unix.EAGAIN && errno != unix.EINTR
+		for {
+			// What a signal ended is tried again here: the poller tells only of what
+			// comes from now on.
+			if n, errno = b.poll(fd); errno != unix.EINTR {
+				return errno != unix.EAGAIN
+			}
+		}
 	})
 	if err == nil && errno != 0 {
 		err = os.NewSyscallError("recvmmsg", errno)

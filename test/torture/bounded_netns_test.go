@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"sync"
 	"syscall"
 	"testing"
@@ -53,35 +52,16 @@ func TestLeakedHandle(t *testing.T) {
 func TestDescriptorsExhausted(t *testing.T) {
 	s := newStage(t, 20*time.Second)
 	probe := s.startProbe()
-	last, err := os.Open(os.DevNull) // the next one that will be free
-	s.must(err)
-	s.must(last.Close())
-	taken := s.takeDescriptors()
+	limit := limitFiles(t, 1) // below every number that is free
 	if _, err := s.raise("one", s.home); !errors.Is(err, syscall.EMFILE) {
 		t.Errorf("no descriptor free: %v, want %v", err, syscall.EMFILE)
 	}
-	for _, f := range taken {
-		s.must(f.Close())
-	}
+	limit()
 	if _, err := s.home.Link("one"); !errors.Is(err, netlab.ErrNoLink) {
 		t.Errorf("a device is left: %v", err)
 	}
 	s.must(s.again("one"))
 	s.lostNothing(probe)
-}
-
-// takeDescriptors opens files until there is no number left.
-func (s *stage) takeDescriptors() (taken []*os.File) {
-	s.t.Helper()
-	limitFiles(s.t, fewFiles)
-	for {
-		f, err := os.Open(os.DevNull)
-		if errors.Is(err, syscall.EMFILE) {
-			return taken
-		}
-		s.must(err)
-		taken = append(taken, f)
-	}
 }
 
 // TestMailboxFull keeps the loop's mailbox full while interfaces come and go.
@@ -226,6 +206,6 @@ func (s *stage) lostNothing(p *netlab.UDPProbe) {
 	r, err := p.Stop(ctx)
 	s.must(err)
 	if lost := r.Missing - r.SocketDrops; lost != 0 || r.Received == 0 {
-		s.t.Errorf("forwarding between others: %d received, %d lost", r.Received, lost)
+		s.t.Errorf("forwarding between others: %+v; router: %+v", r, s.r.Plane.Stats())
 	}
 }

@@ -66,7 +66,9 @@ func detachTimeout() time.Duration {
 	return 10 * time.Second
 }
 
-func limitFiles(t *testing.T, n uint64) {
+// limitFiles limits the numbers that descriptors may have, until lift is called
+// or the test ends.
+func limitFiles(t *testing.T, n uint64) (lift func()) {
 	t.Helper()
 	var old unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
@@ -77,11 +79,13 @@ func limitFiles(t *testing.T, n uint64) {
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	lift = sync.OnceFunc(func() {
 		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(lift)
+	return lift
 }
 
 // A flapper is one name whose interface never lives long.

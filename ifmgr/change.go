@@ -1,0 +1,58 @@
+package ifmgr
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/router6d/router6d/internal/loop"
+)
+
+// SetMTU changes the MTU of an interface, as its device has.
+func (m *Manager) SetMTU(_ *loop.Turn, id ID, mtu int) {
+	i := m.ifaces[id]
+	if i == nil || int(i.mtu.Load()) == mtu {
+		return
+	}
+	m.log.Info("interface mtu changed", zap.String("iface", i.name), zap.Uint64("id", uint64(id)),
+		zap.Uint32("was", i.mtu.Load()), zap.Int("mtu", mtu))
+	i.mtu.Store(uint32(mtu))
+}
+
+// SetTimeout changes how long a detach may take, for those to come.
+func (m *Manager) SetTimeout(_ *loop.Turn, d time.Duration) { m.timeout = d }
+
+// SetHopLimit changes the hop limit of the router's own packets that leave by an
+// interface.
+func (m *Manager) SetHopLimit(_ *loop.Turn, id ID, limit uint8) {
+	if i := m.ifaces[id]; i != nil {
+		i.hopLimit.Store(uint32(limit))
+	}
+}
+
+// SetAddresses replaces the router's own addresses on an interface, and has those
+// who follow it see them. A link-local address that was made stays, unless there
+// is another now. On error nothing has changed.
+func (m *Manager) SetAddresses(t *loop.Turn, id ID, addresses []netip.Prefix) error {
+	i := m.ifaces[id]
+	if i == nil || i.state >= Draining {
+		return ErrNotFound
+	}
+	for _, p := range addresses {
+		if err := m.admitAddress(t, i, p.Addr()); err != nil {
+			return err
+		}
+	}
+	if !slices.ContainsFunc(addresses, isLinkLocal) {
+		addresses = append(slices.Clip(addresses), netip.PrefixFrom(i.addrs.Load().LinkLocal(), 64))
+	}
+	i.addrs.Store(newAddrs(addresses))
+	if i.state == Up {
+		m.hooks.Up(t, id)
+	}
+	m.log.Info("interface addresses changed", zap.String("iface", i.name), zap.Uint64("id", uint64(id)),
+		zap.Stringers("addresses", addresses))
+	return nil
+}
