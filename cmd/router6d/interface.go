@@ -14,7 +14,7 @@ import (
 )
 
 func interfaceCommand() *cobra.Command {
-	c := &cobra.Command{Use: "interface", Aliases: []string{"if"}, Short: "Add and delete interfaces of a running router"}
+	c := group(&cobra.Command{Use: "interface", Aliases: []string{"if"}, Short: "Add and delete interfaces of a running router"})
 	socket := socketFlag(c)
 	c.AddCommand(interfaceAdd(socket), interfaceDel(socket))
 	return c

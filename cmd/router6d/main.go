@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -46,27 +47,49 @@ type exitError struct {
 func (e exitError) Unwrap() error { return e.error }
 
 func root() *cobra.Command {
-	c := &cobra.Command{
+	c := group(&cobra.Command{
 		Use:           "router6d",
 		Short:         "A userspace IPv6 router whose interfaces may die at any moment",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-	}
-	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return exitError{fmt.Errorf("%w (see %s --help)", err, c.CommandPath()), exitUsage}
 	})
+	c.SetFlagErrorFunc(usage)
 	c.AddCommand(runCommand(), checkCommand(), interfaceCommand(), routeCommand(), showCommand(), lookupCommand(), demoCommand())
 	return c
+}
+
+// usage makes an error one of the command line.
+func usage(c *cobra.Command, err error) error {
+	return exitError{fmt.Errorf("%w (see %s --help)", err, c.CommandPath()), exitUsage}
 }
 
 // args checks positional arguments, and makes a mistake one of usage.
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, got []string) error {
 		if err := check(c, got); err != nil {
-			return exitError{fmt.Errorf("%w (see %s --help)", err, c.CommandPath()), exitUsage}
+			return usage(c, err)
 		}
 		return nil
 	}
+}
+
+// group makes c a command that holds others. Alone it shows its help.
+func group(c *cobra.Command) *cobra.Command {
+	c.SuggestionsMinimumDistance = 2 // letters that may be wrong
+	c.Args = args(known)
+	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	return c
+}
+
+// known refuses a command that its group does not hold.
+func known(c *cobra.Command, got []string) error {
+	if len(got) == 0 {
+		return nil
+	}
+	if near := c.SuggestionsFor(got[0]); len(near) > 0 {
+		return fmt.Errorf("unknown command %q, did you mean %s?", got[0], strings.Join(near, " or "))
+	}
+	return fmt.Errorf("unknown command %q", got[0])
 }
 
 // socketFlag adds --socket to a command that asks a running router.

@@ -10,7 +10,7 @@ import (
 )
 
 func routeCommand() *cobra.Command {
-	c := &cobra.Command{Use: "route", Short: "Add and delete static routes of a running router"}
+	c := group(&cobra.Command{Use: "route", Short: "Add and delete static routes of a running router"})
 	socket := socketFlag(c)
 	c.AddCommand(routeAdd(socket), routeDel(socket))
 	return c

@@ -20,8 +20,12 @@ func runCommand() *cobra.Command {
 		Args:  args(cobra.NoArgs),
 	}
 	file := c.Flags().StringP("config", "c", "", "configuration file")
-	cobra.CheckErr(c.MarkFlagRequired("config"))
-	c.RunE = func(c *cobra.Command, _ []string) error { return run(c.Context(), *file) }
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if *file == "" {
+			return usage(c, errors.New("--config FILE is missing"))
+		}
+		return run(c.Context(), *file)
+	}
 	return c
 }
 
@@ -44,20 +48,39 @@ func run(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	serve, stop := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- s.Run(serve) }()
+	// Who asks before all is there waits for his answer.
 	if err := r.Start(ctx); err != nil {
-		stop()
-		return errors.Join(err, <-served)
+		err = errors.Join(err, s.Close())
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			err = nil // told to stop while it started
+			log.Info("router stopped", zap.Duration("uptime", r.Uptime()))
+		}
+		return err
 	}
+	unplug, served := serve(s)
 	log.Info("router started", zap.String("config", file), zap.String("control", cfg.Control))
 	err = wait(ctx, r, served)
 	log.Info("router stopping", zap.Error(err))
-	stop()
+	err = errors.Join(err, unplug())
 	r.Stop()
 	log.Info("router stopped", zap.Duration("uptime", r.Uptime()))
 	return err
+}
+
+// serve answers on the control socket until unplug, which returns when that has
+// ended. It ends by itself only by failing, and served tells why.
+func serve(s *control.Server) (unplug func() error, served <-chan error) {
+	ctx, stop := context.WithCancel(context.Background())
+	failed, ended := make(chan error, 1), make(chan error, 1)
+	go func() {
+		err := s.Run(ctx)
+		if ctx.Err() == nil {
+			failed <- fmt.Errorf("control socket: %w", err)
+			err = nil // told already
+		}
+		ended <- err
+	}()
+	return func() error { stop(); return <-ended }, failed
 }
 
 // wait returns when the router is to stop: nil because it was told to.
@@ -68,7 +91,7 @@ func wait(ctx context.Context, r *router.Router, served <-chan error) error {
 	case err := <-r.Failed():
 		return err
 	case err := <-served:
-		return fmt.Errorf("control socket: %w", err)
+		return err
 	}
 }
 

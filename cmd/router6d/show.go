@@ -29,7 +29,7 @@ func print[T any](w io.Writer, asJSON bool, v T, forPeople func(io.Writer, T)) e
 }
 
 func showCommand() *cobra.Command {
-	c := &cobra.Command{Use: "show", Short: "Show what a running router has and does"}
+	c := group(&cobra.Command{Use: "show", Short: "Show what a running router has and does"})
 	socket := socketFlag(c)
 	asJSON := c.PersistentFlags().Bool("json", false, "print JSON")
 	c.AddCommand(
@@ -72,18 +72,22 @@ func showEvents(socket *string, asJSON *bool) *cobra.Command {
 	return c
 }
 
-// table writes rows in columns.
+// table writes rows in columns. Their heads are separated by one space.
 func table(w io.Writer, head string, rows func(row func(cells ...any))) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, strings.ReplaceAll(head, " ", "\t"))
 	rows(func(cells ...any) {
 		text := make([]string, len(cells))
 		for i, c := range cells {
 			text[i] = fmt.Sprint(c)
 		}
-		fmt.Fprintln(t, strings.TrimRight(strings.Join(text, "\t"), "\t"))
+		fmt.Fprintln(t, strings.Join(text, "\t"))
 	})
-	_ = t.Flush() // as every print to standard output
+	_ = t.Flush() // a Builder takes everything
+	for line := range strings.Lines(b.String()) {
+		fmt.Fprintln(w, strings.TrimRight(line, " \n"))
+	}
 }
 
 func printInterfaces(w io.Writer, all []control.Interface) {
@@ -114,7 +118,7 @@ func addresses(i control.Interface) string {
 }
 
 func printRoutes(w io.Writer, all []control.Route) {
-	table(w, "  PREFIX SOURCE METRIC ORIGIN TARGET REASON", func(row func(...any)) {
+	table(w, "PREFIX SOURCE METRIC ORIGIN TARGET REASON", func(row func(...any)) {
 		for _, r := range all {
 			mark := "-"
 			if r.Active {

@@ -40,7 +40,7 @@ type Server struct {
 }
 
 // Listen opens the socket at path, with mode 0600. One that nobody answers on is
-// replaced; one that a router answers on is not.
+// replaced; one that a router answers on is not. Who asks before Run waits.
 func Listen(path string, r *router.Router, ring *events.Ring, log *zap.Logger) (*Server, error) {
 	if err := clearStale(path); err != nil {
 		return nil, err
@@ -92,6 +92,9 @@ func peer(c net.Conn) (text string) {
 	})
 	return text
 }
+
+// Close gives up the socket of a Server that never ran.
+func (s *Server) Close() error { return s.l.Close() }
 
 // Run answers until ctx ends, and then lets answers under way finish.
 func (s *Server) Run(ctx context.Context) error {
