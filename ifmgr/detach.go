@@ -219,9 +219,20 @@ func (m *Manager) orphan(t *loop.Turn, i *Interface) {
 	}
 	m.totals.Orphaned++
 	m.log.Error("interface orphaned", zap.String("iface", i.name), zap.Uint64("id", uint64(i.id)),
-		zap.String("cause", d.result.Cause.Error()), zap.Any("holders", d.result.Holders),
+		zap.String("cause", d.result.Cause.Error()), zap.String("waits", d.waits()), zap.Any("holders", d.result.Holders),
 		zap.Strings("readers", d.result.Slowest), zap.Duration("took", d.result.Total), zap.Error(d.result.Err))
 	m.finish(t, i)
+}
+
+// waits is what a detach did not end for.
+func (d *detaching) waits() string {
+	switch {
+	case !d.graced:
+		return "readers"
+	case !d.closing:
+		return "holders"
+	}
+	return "the kernel" // is still ending the device
 }
 
 // finish makes the name free and delivers the ledger.

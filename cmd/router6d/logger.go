@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 
 	"go.uber.org/zap"
@@ -14,16 +13,22 @@ import (
 // eventsKept is how many events show events can tell of.
 const eventsKept = 4096
 
-// newLogger returns the daemon's logger, which writes to standard error, and the
-// ring of events that it fills as well.
-func newLogger(c config.Log) (*zap.Logger, *events.Ring, error) {
-	level, err := zapcore.ParseLevel(string(c.Level))
-	if err != nil {
-		return nil, nil, fmt.Errorf("log level: %w", err)
-	}
+// newLogger returns the daemon's logger, which writes to standard error, its
+// level, which can be changed, and the ring of events that it fills as well.
+func newLogger(c config.Log) (*zap.Logger, zap.AtomicLevel, *events.Ring) {
+	level := zap.NewAtomicLevelAt(levelOf(c))
 	ring := events.NewRing(eventsKept, zapcore.InfoLevel)
 	out := zapcore.NewCore(encoder(c.Format), zapcore.Lock(os.Stderr), level)
-	return zap.New(zapcore.NewTee(out, ring)), ring, nil
+	return zap.New(zapcore.NewTee(out, ring)), level, ring
+}
+
+// levelOf is the level as zap has it. Those of a configuration are zap's.
+func levelOf(c config.Log) zapcore.Level {
+	level, err := zapcore.ParseLevel(string(c.Level))
+	if err != nil {
+		return zapcore.InfoLevel
+	}
+	return level
 }
 
 func encoder(f config.Format) zapcore.Encoder {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -72,28 +73,34 @@ func showEvents(socket *string, asJSON *bool) *cobra.Command {
 	return c
 }
 
-// table writes rows in columns. Their heads are separated by one space.
-func table(w io.Writer, head string, rows func(row func(cells ...any))) {
+// table writes rows in columns. Their heads are separated by one space. A note
+// stands on a line of its own, below the row before it.
+func table(w io.Writer, head string, rows func(row func(cells ...any), note func(string))) {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, strings.ReplaceAll(head, " ", "\t"))
+	n, notes := 0, map[int]string{}
 	rows(func(cells ...any) {
 		text := make([]string, len(cells))
 		for i, c := range cells {
 			text[i] = fmt.Sprint(c)
 		}
 		fmt.Fprintln(t, strings.Join(text, "\t"))
-	})
+		n++
+	}, func(text string) { notes[n] = text })
 	_ = t.Flush() // a Builder takes everything
-	for line := range strings.Lines(b.String()) {
-		fmt.Fprintln(w, strings.TrimRight(line, " \n"))
+	for i, line := range strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n") {
+		fmt.Fprintln(w, strings.TrimRight(line, " "))
+		if notes[i] != "" {
+			fmt.Fprintln(w, "    "+notes[i])
+		}
 	}
 }
 
 func printInterfaces(w io.Writer, all []control.Interface) {
-	table(w, "ID NAME STATE FOR MTU DEVICE RX TX ADDRESSES", func(row func(...any)) {
+	table(w, "ID NAME STATE FOR ORIGIN MTU DEVICE RX TX ADDRESSES", func(row func(...any), _ func(string)) {
 		for _, i := range all {
-			row(i.ID, i.Name, i.State, time.Since(i.Since).Round(time.Second), i.MTU, device(i),
+			row(i.ID, i.Name, i.State, time.Since(i.Since).Round(time.Second), i.Origin, i.MTU, device(i),
 				i.Traffic.RxPackets, i.Traffic.TxPackets, addresses(i))
 		}
 	})
@@ -118,25 +125,27 @@ func addresses(i control.Interface) string {
 }
 
 func printRoutes(w io.Writer, all []control.Route) {
-	table(w, "PREFIX SOURCE METRIC ORIGIN TARGET REASON", func(row func(...any)) {
+	table(w, "PREFIX SOURCE METRIC ORIGIN TARGET", func(row func(...any), note func(string)) {
 		for _, r := range all {
 			mark := "-"
 			if r.Active {
 				mark = "*"
 			}
-			row(mark+" "+r.Prefix.String(), r.Source, r.Metric, r.Origin, r.Target, r.Reason)
+			row(mark+" "+r.Prefix.String(), r.Source, r.Metric, r.Origin, r.Target)
+			note(r.Reason)
 		}
 	})
 }
 
 func printNexthops(w io.Writer, all []control.Nexthops) {
-	table(w, "SLOT TARGET ROUTES NEXTHOPS REASON", func(row func(...any)) {
+	table(w, "SLOT TARGET ROUTES NEXTHOPS", func(row func(...any), note func(string)) {
 		for _, g := range all {
 			var nhs []string
 			for _, n := range g.Nexthops {
 				nhs = append(nhs, nexthop(n))
 			}
-			row(g.Slot, g.Target, g.Routes, strings.Join(nhs, ","), g.Reason)
+			row(g.Slot, g.Target, g.Routes, strings.Join(nhs, ","))
+			note(g.Reason)
 		}
 	})
 }
@@ -164,7 +173,7 @@ func printCounters(w io.Writer, c control.Counters) {
 }
 
 func printDrops(w io.Writer, all []control.Drop) {
-	table(w, "PACKETS REASON MEANING", func(row func(...any)) {
+	table(w, "PACKETS REASON MEANING", func(row func(...any), _ func(string)) {
 		for _, d := range all {
 			if d.Packets > 0 {
 				row(d.Packets, d.Reason, d.Text)
@@ -195,10 +204,28 @@ func printEvents(w io.Writer, all []events.Event) {
 	}
 }
 
+// fields are those that say which interface first, and the rest by name.
 func fields(f map[string]any) string {
+	keys := slices.Sorted(maps.Keys(f))
+	slices.SortStableFunc(keys, func(a, b string) int { return cmp.Compare(rank(a), rank(b)) })
 	var b strings.Builder
-	for _, k := range slices.Sorted(maps.Keys(f)) {
-		fmt.Fprintf(&b, " %s=%v", k, f[k])
+	for _, k := range keys {
+		v := f[k]
+		if d, ok := v.(float64); ok && slices.Contains(durations, k) {
+			v = seconds(d)
+		}
+		fmt.Fprintf(&b, " %s=%v", k, v)
 	}
 	return b.String()
 }
+
+func rank(field string) int {
+	first := []string{"iface", "id", "cause"}
+	if i := slices.Index(first, field); i >= 0 {
+		return i
+	}
+	return len(first)
+}
+
+// durations are the fields of events that are seconds.
+var durations = []string{"took", "withdraw", "grace", "hold", "close", "uptime"}

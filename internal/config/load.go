@@ -56,6 +56,7 @@ func ParseInterface(text []byte) (i Interface, err error) {
 	err = parse(request, text, func(d *decoder, n *node) {
 		if is := d.interfaces(n); len(is) == 1 {
 			i = is[0]
+			i.Line = 0
 		} else if len(d.faults) == 0 {
 			d.fail(mark{}, n, wrong("", "found %d interfaces, want one", len(is)))
 		}
@@ -68,6 +69,7 @@ func ParseRoute(text []byte) (r Route, err error) {
 	err = parse(request, text, func(d *decoder, n *node) {
 		d.anyDev = true
 		r = d.route(n)
+		r.Line = 0
 	})
 	return r, err
 }

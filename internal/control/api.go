@@ -9,8 +9,9 @@ import (
 type Interface struct {
 	ID        uint64           `json:"id"` // never used again
 	Name      string           `json:"name"`
-	State     string           `json:"state"` // down, up, draining, orphaned
-	Since     time.Time        `json:"since"` // of the state
+	Origin    string           `json:"origin"` // file or runtime
+	State     string           `json:"state"`  // down, up, draining, orphaned
+	Since     time.Time        `json:"since"`  // of the state
 	Device    string           `json:"device"`
 	Netns     string           `json:"netns,omitempty"`
 	Lower     string           `json:"lower,omitempty"` // what it is stacked on
@@ -152,6 +153,13 @@ type Ledger struct {
 	HoldSeconds     float64 `json:"hold_seconds"`
 	CloseSeconds    float64 `json:"close_seconds"`
 	TotalSeconds    float64 `json:"total_seconds"`
+}
+
+// Change is one difference between the configuration file and the router.
+type Change struct {
+	Action string `json:"action"` // add, delete or change
+	What   string `json:"what"`
+	Detail string `json:"detail,omitempty"`
 }
 
 // Problem is the body of every answer that is not a success.

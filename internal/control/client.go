@@ -100,6 +100,27 @@ func (c *Client) DeleteRoute(ctx context.Context, prefix, metric string) error {
 	return c.do(ctx, http.MethodDelete, "routes", url.Values{"prefix": {prefix}, "metric": {metric}}, nil, nil)
 }
 
+// Reload has the router apply its configuration file anew, or tell what that
+// would change.
+func (c *Client) Reload(ctx context.Context, dry bool) (changes []Change, err error) {
+	err = c.do(ctx, http.MethodPost, "reload", url.Values{"dry_run": {strconv.FormatBool(dry)}}, nil, &changes)
+	return changes, err
+}
+
+// LogLevel changes the level of the log; empty leaves it. It returns the level now.
+func (c *Client) LogLevel(ctx context.Context, level string) (string, error) {
+	var now struct {
+		Level string `json:"level"`
+	}
+	if level == "" {
+		err := c.do(ctx, http.MethodGet, "log-level", nil, nil, &now)
+		return now.Level, err
+	}
+	now.Level = level
+	err := c.do(ctx, http.MethodPut, "log-level", nil, now, &now)
+	return now.Level, err
+}
+
 func get[T any](ctx context.Context, c *Client, what string, query url.Values) (v T, err error) {
 	err = c.do(ctx, http.MethodGet, what, query, nil, &v)
 	return v, err

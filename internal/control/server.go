@@ -32,16 +32,21 @@ const (
 
 // A Server answers on the control socket.
 type Server struct {
-	r    *router.Router
-	ring *events.Ring
-	log  *zap.Logger
-	http http.Server
-	l    net.Listener
+	// Reload applies the configuration file anew, or tells what that would change.
+	// Set before Run; nil: there is no file.
+	Reload func(ctx context.Context, dry bool) ([]router.Change, error)
+
+	r     *router.Router
+	ring  *events.Ring
+	level zap.AtomicLevel // of the log
+	http  http.Server
+	l     net.Listener
 }
 
 // Listen opens the socket at path, with mode 0600. One that nobody answers on is
-// replaced; one that a router answers on is not. Who asks before Run waits.
-func Listen(path string, r *router.Router, ring *events.Ring, log *zap.Logger) (*Server, error) {
+// replaced; one that a router answers on is not. Who asks before Run waits. The
+// level is that of the log, which can be changed.
+func Listen(path string, r *router.Router, ring *events.Ring, level zap.AtomicLevel) (*Server, error) {
 	if err := clearStale(path); err != nil {
 		return nil, err
 	}
@@ -51,7 +56,7 @@ func Listen(path string, r *router.Router, ring *events.Ring, log *zap.Logger) (
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	s := &Server{r: r, ring: ring, log: log, l: l}
+	s := &Server{r: r, ring: ring, level: level, l: l}
 	s.http.Handler = s.routes()
 	s.http.ReadHeaderTimeout = headerTimeout
 	return s, nil
@@ -133,6 +138,8 @@ func (s *Server) routes() http.Handler {
 	m.HandleFunc("DELETE /v1/interfaces/{name}", s.deleteInterface)
 	m.HandleFunc("POST /v1/routes", s.addRoute)
 	m.HandleFunc("DELETE /v1/routes", s.deleteRoute)
+	m.HandleFunc("POST /v1/reload", s.reload)
+	m.Handle("/v1/log-level", s.level) // GET and PUT {"level": "debug"}
 	return m
 }
 
@@ -219,6 +226,15 @@ func (s *Server) deleteRoute(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	reply(w, struct{}{}, s.r.DeleteRoute(q.Context(), p, metric))
+}
+
+func (s *Server) reload(w http.ResponseWriter, q *http.Request) {
+	if s.Reload == nil {
+		refuse(w, http.StatusUnprocessableEntity, errors.New("this router was not started from a file"))
+		return
+	}
+	steps, err := s.Reload(q.Context(), q.FormValue("dry_run") == "true")
+	reply(w, showChanges(steps), err)
 }
 
 // errBody marks what is wrong with a request.

@@ -16,13 +16,20 @@ func showInterfaces(r *router.Router, t *loop.Turn) []Interface {
 	all := []Interface{}
 	for _, in := range r.Interfaces.All(t) {
 		all = append(all, Interface{
-			ID: uint64(in.ID), Name: in.Name, State: in.State.String(), Since: in.Since,
+			ID: uint64(in.ID), Name: in.Name, Origin: origin(in), State: in.State.String(), Since: in.Since,
 			Device: in.Device.Name, Netns: in.Device.Netns, Lower: in.Lower,
 			MTU: in.MTU, HopLimit: in.HopLimit, Addresses: in.Addresses,
 			Holders: in.Held, Traffic: showTraffic(in.Traffic),
 		})
 	}
 	return all
+}
+
+func origin(in ifmgr.Info) string {
+	if in.FromFile {
+		return rib.FromFile.String()
+	}
+	return rib.Runtime.String()
 }
 
 func showTraffic(c *ifmgr.Traffic) Traffic {
@@ -161,4 +168,12 @@ func NewLedger(res ifmgr.Result) Ledger {
 		l.Error = res.Err.Error()
 	}
 	return l
+}
+
+func showChanges(steps []router.Change) []Change {
+	all := []Change{}
+	for _, s := range steps {
+		all = append(all, Change(s))
+	}
+	return all
 }

@@ -105,7 +105,7 @@ func (s *stage) serve() error {
 	if s.o.Control == "" {
 		return nil
 	}
-	c, err := control.Listen(s.o.Control, s.router, s.ring, zap.NewNop())
+	c, err := control.Listen(s.o.Control, s.router, s.ring, zap.NewAtomicLevel())
 	if err != nil {
 		return err
 	}

@@ -7,5 +7,5 @@
 //
 // It decides nothing that concerns a packet.
 //
-// Files in reading order: router.go, run.go, change.go.
+// Files in reading order: router.go, run.go, change.go, reload.go.
 package router

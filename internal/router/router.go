@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -32,11 +33,13 @@ type Router struct {
 	// OnDetach, if set before Start, is called with every ledger, in a turn.
 	OnDetach func(ifmgr.Result)
 
-	cfg     *config.Config
+	cfg     *config.Config // the last file; owned by the loop once that runs
 	log     *zap.Logger
 	watch   *ifmgr.Watch
 	keeper  *ifmgr.Keeper
 	started time.Time
+
+	reloading sync.Mutex // one at a time: devices are prepared outside the loop
 
 	// Of Start and Stop.
 	running  []*task    // in the order of their start
@@ -68,7 +71,7 @@ func New(cfg *config.Config, log *zap.Logger) (*Router, error) {
 	var err error
 	r.watch, err = ifmgr.NewWatch(ifs, r.keeper.Try)
 	if errors.Is(err, fs.ErrPermission) {
-		err = fmt.Errorf("hear of devices: needs root, or CAP_NET_ADMIN and CAP_NET_BROADCAST: %w", fs.ErrPermission)
+		err = fmt.Errorf("hear of devices: needs root, or CAP_NET_ADMIN: %w", fs.ErrPermission)
 	}
 	return r, err
 }

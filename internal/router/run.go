@@ -36,16 +36,12 @@ func (r *Router) Start(ctx context.Context) error {
 
 func (r *Router) bringUp(ctx context.Context) error {
 	for _, c := range r.cfg.Interfaces {
-		if c.Mode == config.ModeAttach {
-			r.keeper.Keep(c)
-			continue
+		if c.Mode == config.ModeCreate {
+			if _, err := r.Interfaces.Add(ctx, c); err != nil {
+				return err
+			}
 		}
-		if _, err := r.Interfaces.Add(ctx, c); err != nil {
-			return err
-		}
-		if c.Recreate {
-			r.keeper.Keep(c)
-		}
+		r.care(c)
 	}
 	var routes []rib.Route
 	for _, c := range r.cfg.Routes {

@@ -18,7 +18,7 @@ import (
 // The keys of every JSON object that people may rely on. Those with a question
 // mark may be absent.
 var documented = map[string]string{
-	"show interfaces": "id name state since device netns? lower? mtu hop_limit addresses holders traffic",
+	"show interfaces": "id name origin state since device netns? lower? mtu hop_limit addresses holders traffic",
 	"show routes":     "prefix source metric origin target active reason?",
 	"show nexthops":   "slot target routes nexthops reason?",
 	"show counters": "received originated sent consumed dropped balanced batches " +
@@ -149,6 +149,9 @@ func checkColumns(t *testing.T, table []string) {
 		return // no table
 	}
 	for _, row := range table[1:] {
+		if strings.HasPrefix(row, "    ") {
+			continue // a note about the row above
+		}
 		for i := 1; i < len(head); i++ {
 			begins := head[i] != ' ' && head[i-1] == ' '
 			if begins && i < len(row) && (row[i-1] != ' ' || row[i] == ' ' && strings.TrimSpace(row[i:]) != "" && !gap(row, i)) {

@@ -1,0 +1,345 @@
+package router
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/router6d/router6d/ifmgr"
+	"github.com/router6d/router6d/internal/config"
+	"github.com/router6d/router6d/internal/loop"
+	"github.com/router6d/router6d/rib"
+)
+
+// A Change is one difference between the file and the router.
+type Change struct {
+	Action string // add, delete or change
+	What   string // "interface red", "route 2001:db8::/32 metric 0"
+	Detail string // what changes; may be empty
+}
+
+// A reload is the difference between a file and the router, in the order in
+// which it is applied.
+type reload struct {
+	changes []Change
+	add     []config.Interface // to be made now; persistent devices are the keeper's
+	change  []config.Interface
+	remove  []string
+	routes  []rib.Route // all static ones, those of run time included
+}
+
+// Reload makes the router what next says, as far as it came from a file: what
+// was added at run time stays. It is all or nothing: on error nothing has
+// changed, and the error names all that can't be. A dry run only tells.
+func (r *Router) Reload(ctx context.Context, next *config.Config, dry bool) ([]Change, error) {
+	r.reloading.Lock()
+	defer r.reloading.Unlock()
+	var d *reload
+	err := r.Loop.Do(ctx, func(t *loop.Turn) (err error) { d, err = r.difference(t, next); return err })
+	if err != nil || dry {
+		return d.told(), err
+	}
+	made, err := r.prepare(ctx, d.add)
+	if err != nil {
+		return nil, err
+	}
+	ended, err := r.apply(ctx, d, made, next)
+	if err != nil {
+		return nil, errors.Join(err, discard(made))
+	}
+	r.settle(ctx, made, next)
+	for _, done := range ended {
+		<-done
+	}
+	r.log.Info("configuration reloaded", zap.Int("differences", len(d.changes)))
+	return d.changes, nil
+}
+
+func (d *reload) told() []Change {
+	if d == nil {
+		return nil
+	}
+	return d.changes
+}
+
+// difference compares next with the router and its last file.
+func (r *Router) difference(t *loop.Turn, next *config.Config) (*reload, error) {
+	d := &reload{}
+	err := errors.Join(
+		r.fixed(next),
+		r.differInterfaces(t, next, d),
+		r.differRoutes(t, next, d),
+	)
+	if err != nil {
+		return nil, err
+	}
+	if next.DetachTimeout != r.cfg.DetachTimeout {
+		d.note("change", "detach-timeout", fmt.Sprintf("%v to %v", r.cfg.DetachTimeout, next.DetachTimeout))
+	}
+	if next.Log.Level != r.cfg.Log.Level {
+		d.note("change", "log.level", fmt.Sprintf("%s to %s", r.cfg.Log.Level, next.Log.Level))
+	}
+	return d, nil
+}
+
+func (d *reload) note(action, what, detail string) {
+	d.changes = append(d.changes, Change{action, what, detail})
+}
+
+// fixed refuses what only a new start can change.
+func (r *Router) fixed(next *config.Config) error {
+	var errs []error
+	refuse := func(key string, same bool) {
+		if !same {
+			errs = append(errs, fmt.Errorf("%s can't be changed in place: restart the router", key))
+		}
+	}
+	refuse("control", next.Control == r.cfg.Control)
+	refuse("log.format", next.Log.Format == r.cfg.Log.Format)
+	return errors.Join(errs...)
+}
+
+func (r *Router) differInterfaces(t *loop.Turn, next *config.Config, d *reload) error {
+	live := map[string]ifmgr.Info{}
+	for _, in := range r.Interfaces.All(t) {
+		if in.State < ifmgr.Draining {
+			live[in.Name] = in
+		}
+	}
+	var errs []error
+	wanted := map[string]bool{}
+	for _, c := range next.Interfaces {
+		wanted[c.Name] = true
+		in, there := live[c.Name]
+		errs = append(errs, r.differInterface(c, in, there, d))
+	}
+	for _, name := range slices.Sorted(maps.Keys(live)) {
+		if live[name].FromFile && !wanted[name] {
+			d.remove = append(d.remove, name)
+			d.note("delete", "interface "+name, "")
+		}
+	}
+	return errors.Join(append(errs, clash(next, live))...)
+}
+
+// differInterface compares one interface of the file with the one that has its
+// name now, if there is one.
+func (r *Router) differInterface(c config.Interface, in ifmgr.Info, there bool, d *reload) error {
+	old, had := r.configured(c.Name)
+	switch {
+	case there && !in.FromFile:
+		return fmt.Errorf("interface %s: there is one of that name that was added at run time: delete it first", c.Name)
+	case c.Mode == config.ModeAttach && !there:
+		if !had {
+			d.note("add", "interface "+c.Name, "when its device is there")
+		}
+		return nil
+	case !there:
+		d.add = append(d.add, c)
+		d.note("add", "interface "+c.Name, "")
+		return nil
+	case had:
+		return d.compare(old, c)
+	}
+	return nil
+}
+
+// configured is an interface of the last file.
+func (r *Router) configured(name string) (config.Interface, bool) {
+	i := slices.IndexFunc(r.cfg.Interfaces, func(c config.Interface) bool { return c.Name == name })
+	if i < 0 {
+		return config.Interface{}, false
+	}
+	return r.cfg.Interfaces[i], true
+}
+
+// compare notes what changes in place, and refuses what can't.
+func (d *reload) compare(old, c config.Interface) error {
+	var fixed, changed []string
+	differ := func(list *[]string, key string, same bool) {
+		if !same {
+			*list = append(*list, key)
+		}
+	}
+	differ(&fixed, "mode", old.Mode == c.Mode)
+	differ(&fixed, "mtu", old.MTU == c.MTU)
+	differ(&fixed, "kernel", sameKernel(old.Kernel, c.Kernel))
+	differ(&changed, "addresses", slices.Equal(old.Addresses, c.Addresses))
+	differ(&changed, "hop-limit", old.HopLimit == c.HopLimit)
+	differ(&changed, "recreate", old.Recreate == c.Recreate)
+	if len(fixed) > 0 {
+		return fmt.Errorf("interface %s: %s can't be changed in place: delete it first (router6d interface del %s), then reload",
+			c.Name, strings.Join(fixed, ", "), c.Name)
+	}
+	if len(changed) > 0 {
+		d.change = append(d.change, c)
+		d.note("change", "interface "+c.Name, strings.Join(changed, ", "))
+	}
+	return nil
+}
+
+func sameKernel(a, b *config.Kernel) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Netns == b.Netns && a.TxQueueLen == b.TxQueueLen &&
+		slices.Equal(a.Addresses, b.Addresses) && slices.Equal(a.Routes, b.Routes)
+}
+
+// clash refuses addresses that an interface of run time has. Among themselves
+// those of the file agree.
+func clash(next *config.Config, live map[string]ifmgr.Info) error {
+	var errs []error
+	for _, c := range next.Interfaces {
+		for _, a := range c.Addresses {
+			for _, name := range slices.Sorted(maps.Keys(live)) {
+				in := live[name]
+				if !in.FromFile && !a.Addr().IsLinkLocalUnicast() && slices.ContainsFunc(in.Addresses, func(p netip.Prefix) bool { return p.Addr() == a.Addr() }) {
+					errs = append(errs, fmt.Errorf("interface %s: %v: %w: it is %s's, which was added at run time",
+						c.Name, a.Addr(), ifmgr.ErrAddressTaken, in.Name))
+				}
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (r *Router) differRoutes(t *loop.Turn, next *config.Config, d *reload) error {
+	var errs []error
+	now := map[rib.Key]rib.Route{}
+	for s := range r.RIB.All(t) {
+		if s.Source == rib.Static {
+			now[s.Key()] = s.Route
+		}
+	}
+	for _, c := range next.Routes {
+		route := staticRoute(c, rib.FromFile)
+		old, there := now[route.Key()]
+		switch {
+		case there && old.Origin == rib.Runtime:
+			errs = append(errs, fmt.Errorf("route %v metric %d: there is one that was added at run time: delete it first", c.Prefix, c.Metric))
+		case !there:
+			d.note("add", routeName(route), route.Target.String())
+		case old.Target.String() != route.Target.String():
+			d.note("change", routeName(route), fmt.Sprintf("%v to %v", old.Target, route.Target))
+		}
+		d.routes = append(d.routes, route)
+		delete(now, route.Key())
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(now), func(a, b rib.Key) int { return cmp.Compare(a.String(), b.String()) }) {
+		if left := now[key]; left.Origin == rib.Runtime {
+			d.routes = append(d.routes, left)
+		} else {
+			d.note("delete", routeName(left), "")
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func routeName(r rib.Route) string { return fmt.Sprintf("route %v metric %d", r.Prefix, r.Metric) }
+
+// prepare opens every device that is to be made, or none.
+func (r *Router) prepare(ctx context.Context, add []config.Interface) (made []*ifmgr.Prepared, err error) {
+	for _, c := range add {
+		p, err := r.Interfaces.Prepare(ctx, c)
+		if err != nil {
+			return nil, errors.Join(err, discard(made))
+		}
+		made = append(made, p)
+	}
+	return made, nil
+}
+
+func discard(made []*ifmgr.Prepared) (err error) {
+	for _, p := range made {
+		err = errors.Join(err, p.Discard())
+	}
+	return err
+}
+
+// apply does it all in one turn. What could refuse comes first, and is undone.
+func (r *Router) apply(ctx context.Context, d *reload, made []*ifmgr.Prepared, next *config.Config) (ended []chan ifmgr.Result, err error) {
+	err = r.Loop.Do(ctx, func(t *loop.Turn) error {
+		if again, err := r.difference(t, next); err != nil || !slices.Equal(again.changes, d.changes) {
+			return errors.Join(err, errors.New("the router changed meanwhile: reload again"))
+		}
+		if err := r.RIB.Apply(t, rib.Update{Source: rib.Static, Replace: true, Set: d.routes}); err != nil {
+			return err
+		}
+		for _, name := range d.remove {
+			ended = append(ended, r.remove(t, name))
+		}
+		r.change(t, d.change)
+		for _, p := range made {
+			// Names are reserved, and addresses were compared in this turn.
+			if _, err := p.Attach(t); err != nil {
+				r.log.Error("interface not attached", zap.Error(err))
+			}
+		}
+		r.Interfaces.SetTimeout(t, next.DetachTimeout)
+		r.cfg = next
+		return nil
+	})
+	return ended, err
+}
+
+// remove detaches an interface that the file no longer has.
+func (r *Router) remove(t *loop.Turn, name string) chan ifmgr.Result {
+	r.keeper.Drop(name) // or it would be made again
+	ended := make(chan ifmgr.Result, 1)
+	id, _ := r.Interfaces.Lookup(t, name)
+	r.Interfaces.Detach(t, id, errReloaded, func(res ifmgr.Result) { ended <- res })
+	return ended
+}
+
+// errReloaded is the cause of a detach of what the file no longer has.
+var errReloaded = errors.New("no longer in the configuration")
+
+// change changes in place what can be. Addresses are taken from all before they
+// are given to any: two interfaces may swap theirs.
+func (r *Router) change(t *loop.Turn, all []config.Interface) {
+	for _, to := range []func(config.Interface) []netip.Prefix{
+		func(config.Interface) []netip.Prefix { return nil },
+		func(c config.Interface) []netip.Prefix { return c.Addresses },
+	} {
+		for _, c := range all {
+			if old, _ := r.configured(c.Name); slices.Equal(old.Addresses, c.Addresses) {
+				continue
+			}
+			id, _ := r.Interfaces.Lookup(t, c.Name)
+			if err := r.Interfaces.SetAddresses(t, id, to(c)); err != nil {
+				r.log.Error("interface addresses not changed", zap.String("iface", c.Name), zap.Error(err))
+			}
+		}
+	}
+	for _, c := range all {
+		id, _ := r.Interfaces.Lookup(t, c.Name)
+		r.Interfaces.SetHopLimit(t, id, c.HopLimit)
+	}
+}
+
+// settle ends a reload outside the loop.
+func (r *Router) settle(ctx context.Context, made []*ifmgr.Prepared, next *config.Config) {
+	for _, p := range made {
+		p.Settle(ctx)
+	}
+	for _, c := range next.Interfaces {
+		r.care(c)
+	}
+}
+
+// care has an interface of the file there whenever it can be, if it wants to be.
+func (r *Router) care(c config.Interface) {
+	if c.Mode == config.ModeAttach || c.Recreate {
+		r.keeper.Keep(c)
+	} else {
+		r.keeper.Drop(c.Name)
+	}
+}
