@@ -58,3 +58,13 @@ const (
 	ErrorRate, ErrorBurst = errorRate, errorBurst
 	EchoRate, EchoBurst   = echoRate, echoBurst
 )
+
+// MaxPast bounds Remembered.
+const MaxPast = maxPast
+
+// Remembered is the number of names of workers that have ended.
+func Remembered(p *Plane) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.past)
+}

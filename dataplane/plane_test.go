@@ -2,7 +2,9 @@ package dataplane_test
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -157,4 +159,65 @@ func TestAccountAlwaysBalances(t *testing.T) {
 	audits.Wait()
 	r.Detach(a, b)
 	la.end()
+}
+
+// A worker counts on from where the one before it of the same name ended, and
+// all together are the account.
+func TestWorkersByName(t *testing.T) {
+	r := lab.New(t)
+	a := r.Attach("a", routerA+"/64")
+	wantWorkers := func(names []string, packets ...uint64) {
+		t.Helper()
+		st := r.Stats()
+		var got []string
+		var counted []uint64
+		for _, w := range r.Plane.Workers() {
+			got, counted = append(got, w.Name), append(counted, w.Received)
+			if !w.Balanced() {
+				t.Errorf("account of %s does not balance: %+v", w.Name, w.Stats)
+			}
+		}
+		if !slices.Equal(got, names) || !slices.Equal(counted, packets) {
+			t.Errorf("workers = %v, received %v, want %v, %v", got, counted, names, packets)
+		}
+		if !st.Balanced() {
+			t.Errorf("account does not balance: %+v", st)
+		}
+	}
+	echo := lab.Echo(hostA, routerA, 1, 1, nil)
+	a.Send(echo, echo)
+	wantWorkers([]string{"a"}, 2)
+	b := r.Attach("b", routerB+"/64")
+	wantWorkers([]string{"a", "b"}, 2, 0)
+	a.Detach()
+	r.Until("the worker of a to end", func() bool { return len(r.Plane.Workers()) == 1 })
+	wantWorkers([]string{"b"}, 0)
+	a = r.Attach("a", routerA+"/64")
+	a.Send(echo)
+	wantWorkers([]string{"a", "b"}, 3, 0)
+	r.Detach(a, b)
+}
+
+// What is remembered of names that never return is bounded, and the account is
+// none the less for it.
+func TestWorkerNamesAreForgotten(t *testing.T) {
+	r := lab.New(t)
+	a := r.Attach("a", routerA+"/64")
+	kept := r.Plane.NewInjector("kept")
+	defer kept.Close()
+	const n = 2*dataplane.MaxPast + 10
+	for i := range n {
+		j := r.Plane.NewInjector(fmt.Sprint(i))
+		if err := j.Inject(lab.UDP(routerA, hostA, 1, 2, nil)); err != nil {
+			t.Fatal(err)
+		}
+		a.Take()
+		j.Close()
+	}
+	if got := dataplane.Remembered(r.Plane); got > dataplane.MaxPast {
+		t.Errorf("%d names are remembered, want at most %d", got, dataplane.MaxPast)
+	}
+	if got := r.Stats().Originated; got != n {
+		t.Errorf("originated = %d, want %d", got, n)
+	}
 }

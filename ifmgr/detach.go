@@ -39,11 +39,12 @@ type Result struct {
 	Name  string
 	Cause error
 
-	Clean  bool  // false: orphaned
-	Err    error // of ending the device; nil as a rule
-	Routes int   // routes whose target lost the interface
-	Slots  int   // FIB slots rewritten
-	Purged int   // packets that were held for the interface
+	Clean  bool   // false: orphaned
+	Err    error  // of ending the device; nil as a rule
+	Routes int    // routes whose target lost the interface
+	Slots  int    // FIB slots rewritten
+	Purged int    // packets that were held for the interface
+	Passed Counts // all that has passed it; of an orphan, until now
 
 	Readers int // that were asked whether they had moved on
 
@@ -239,6 +240,7 @@ func (d *detaching) waits() string {
 func (m *Manager) finish(t *loop.Turn, i *Interface) {
 	d := i.detach
 	d.timer.Stop(t)
+	d.result.Passed = i.traffic.Read()
 	m.forgetDevice(i)
 	m.hooks.Ended(t, d.result)
 	m.freeName(i.name)

@@ -127,6 +127,22 @@ type Traffic struct {
 	TxErrors           atomic.Uint64 // handed to the device and not taken
 }
 
+// Counts is a reading of Traffic.
+type Counts struct {
+	RxPackets, RxBytes uint64
+	TxPackets, TxBytes uint64
+	TxErrors           uint64
+}
+
+// Read is what has passed so far.
+func (c *Traffic) Read() Counts {
+	return Counts{
+		RxPackets: c.RxPackets.Load(), RxBytes: c.RxBytes.Load(),
+		TxPackets: c.TxPackets.Load(), TxBytes: c.TxBytes.Load(),
+		TxErrors: c.TxErrors.Load(),
+	}
+}
+
 func (i *Interface) release() {
 	if n := i.refs.Add(-1); n == 0 {
 		i.idle()

@@ -63,6 +63,17 @@ func (k *Keeper) Drop(name string) {
 	delete(k.wanted, name)
 }
 
+// Wanted is what is to be there, by name.
+func (k *Keeper) Wanted() map[string]config.Interface {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	all := make(map[string]config.Interface, len(k.wanted))
+	for name, w := range k.wanted {
+		all[name] = w.Interface
+	}
+	return all
+}
+
 // Try says that there is a device of that name. That matters where it is someone
 // else's to make; one of ours is there because it is being tried.
 func (k *Keeper) Try(name string) {
@@ -152,6 +163,10 @@ func (k *Keeper) try(ctx context.Context, w *wish) {
 		}
 	case errors.Is(err, ErrExists), ctx.Err() != nil:
 	case errors.Is(err, link.ErrNotExist): // its appearance is told
+		if text := err.Error(); text != w.told {
+			w.told = text
+			k.m.log.Info("waiting for device", zap.String("iface", w.Name))
+		}
 	default:
 		w.due, w.failed = false, true
 		if text := err.Error(); text != w.told { // said once, not every second

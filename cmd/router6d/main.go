@@ -54,7 +54,7 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 	})
 	c.SetFlagErrorFunc(usage)
-	c.AddCommand(runCommand(), checkCommand(), interfaceCommand(), routeCommand(), showCommand(), lookupCommand(), reloadCommand(), logLevelCommand(), demoCommand())
+	c.AddCommand(runCommand(), checkCommand(), interfaceCommand(), routeCommand(), showCommand(), lookupCommand(), healthCommand(), reloadCommand(), logLevelCommand(), demoCommand())
 	return c
 }
 

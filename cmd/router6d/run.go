@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
+	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
 	"github.com/router6d/router6d/internal/config"
 	"github.com/router6d/router6d/internal/control"
+	"github.com/router6d/router6d/internal/metrics"
 	"github.com/router6d/router6d/internal/router"
 )
 
@@ -39,6 +42,9 @@ type daemon struct {
 	level zap.AtomicLevel
 	r     *router.Router
 	s     *control.Server
+	m     *metrics.Server // nil if they are offered nowhere
+
+	reloading sync.Mutex // one at a time, from the reading of the file on; it is done outside the loop
 }
 
 // run is the daemon's life. ctx ends with the signal to stop.
@@ -50,6 +56,9 @@ func run(ctx context.Context, file string) error {
 	log, level, ring := newLogger(cfg.Log)
 	defer log.Sync() //nolint:errcheck // a terminal can't be synced
 	d := &daemon{file: file, log: log, level: level}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP) // from now on: it must not end a router that starts
+	defer signal.Stop(hup)
 	if d.r, err = router.New(cfg, log); err != nil {
 		return err
 	}
@@ -57,18 +66,23 @@ func run(ctx context.Context, file string) error {
 		return err
 	}
 	d.s.Reload = d.reload
+	if err := d.measure(cfg.Metrics); err != nil {
+		return errors.Join(err, d.s.Close())
+	}
 	// Who asks before all is there waits for his answer.
 	if err := d.r.Start(ctx); err != nil {
-		err = errors.Join(err, d.s.Close())
+		err = errors.Join(err, d.close())
 		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 			err = nil // told to stop while it started
 			log.Info("router stopped", zap.Duration("uptime", d.r.Uptime()))
 		}
 		return err
 	}
-	unplug, served := serve(d.s)
+	unplug, served := serve(d.servers())
 	log.Info("router started", zap.String("config", file), zap.String("control", cfg.Control))
-	err = d.wait(ctx, served)
+	tell(systemd.SdNotifyReady)
+	err = d.wait(ctx, served, hup)
+	tell(systemd.SdNotifyStopping)
 	log.Info("router stopping", zap.Error(err))
 	err = errors.Join(err, unplug())
 	d.r.Stop()
@@ -78,6 +92,8 @@ func run(ctx context.Context, file string) error {
 
 // reload applies the file anew, or tells what that would change.
 func (d *daemon) reload(ctx context.Context, dry bool) ([]router.Change, error) {
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
 	cfg, err := config.Load(d.file)
 	if err != nil {
 		return nil, err
@@ -89,28 +105,72 @@ func (d *daemon) reload(ctx context.Context, dry bool) ([]router.Change, error) 
 	return steps, err
 }
 
-// serve answers on the control socket until unplug, which returns when that has
-// ended. It ends by itself only by failing, and served tells why.
-func serve(s *control.Server) (unplug func() error, served <-chan error) {
+// measure has the router measured, and opens the port where that is told.
+func (d *daemon) measure(c config.Metrics) (err error) {
+	if !c.Listen.IsValid() {
+		return nil
+	}
+	m := metrics.New(metrics.Source{
+		Loop: d.r.Loop, Interfaces: d.r.Interfaces, FIB: d.r.FIB, Plane: d.r.Plane,
+	})
+	d.r.OnDetach, d.r.Loop.OnGrace = m.Detached, m.Grace
+	if d.m, err = metrics.Listen(c.Listen, m); err == nil {
+		d.log.Info("metrics offered", zap.Stringer("listen", d.m.Addr()))
+	}
+	return err
+}
+
+// close gives up what was opened and never ran.
+func (d *daemon) close() error {
+	err := d.s.Close()
+	if d.m != nil {
+		err = errors.Join(err, d.m.Close())
+	}
+	return err
+}
+
+// A server answers until its context ends.
+type server struct {
+	name string
+	run  func(context.Context) error
+}
+
+func (d *daemon) servers() []server {
+	all := []server{{"control socket", d.s.Run}, {"watchdog", d.watchdog}}
+	if d.m != nil {
+		all = append(all, server{"metrics", d.m.Run})
+	}
+	return all
+}
+
+// serve runs servers until unplug, which returns when they have ended. One ends
+// by itself only by failing, and served tells why.
+func serve(all []server) (unplug func() error, served <-chan error) {
 	ctx, stop := context.WithCancel(context.Background())
-	failed, ended := make(chan error, 1), make(chan error, 1)
-	go func() {
-		err := s.Run(ctx)
-		if ctx.Err() == nil {
-			failed <- fmt.Errorf("control socket: %w", err)
-			err = nil // told already
+	failed, ended := make(chan error, len(all)), make(chan error, len(all))
+	for _, s := range all {
+		go func() {
+			err := s.run(ctx)
+			if ctx.Err() == nil {
+				failed <- fmt.Errorf("%s: %w", s.name, err)
+				err = nil // told already
+			}
+			ended <- err
+		}()
+	}
+	unplug = func() (err error) {
+		stop()
+		for range all {
+			err = errors.Join(err, <-ended)
 		}
-		ended <- err
-	}()
-	return func() error { stop(); return <-ended }, failed
+		return err
+	}
+	return unplug, failed
 }
 
 // wait returns when the router is to stop: nil because it was told to. It
 // reloads at SIGHUP.
-func (d *daemon) wait(ctx context.Context, served <-chan error) error {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
+func (d *daemon) wait(ctx context.Context, served <-chan error, hup <-chan os.Signal) error {
 	for {
 		select {
 		case <-ctx.Done():

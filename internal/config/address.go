@@ -1,6 +1,8 @@
 package config
 
 import (
+	"math"
+	"net"
 	"net/netip"
 	"strings"
 )
@@ -52,6 +54,22 @@ func ParseGateway(s string) (netip.Addr, error) {
 		return netip.Addr{}, err
 	}
 	return a, checkUnicast(a)
+}
+
+// ParseListen parses where a server of the daemon's own listens. Which network that is reached through is not the
+// router's business: it may be IPv4.
+func ParseListen(s string) (netip.AddrPort, error) {
+	const use = "write [::1]:9406 for this host alone, or [::]:9406 for every address"
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return netip.AddrPort{}, wrong(use, "%s is not an address with a port", show(s))
+	}
+	a, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.AddrPort{}, wrong(use, "%s is not an address", show(host))
+	}
+	n, err := whole[uint16](port, 1, math.MaxUint16)
+	return netip.AddrPortFrom(a, n), err
 }
 
 // parsePrefix parses an address and its length, which go together in p; both are returned for the checks.

@@ -10,6 +10,7 @@ type Config struct {
 	Control       string        // path of the control socket, absolute
 	DetachTimeout time.Duration // after it a detach is reported as orphaned, with its holders
 	Log           Log
+	Metrics       Metrics
 	Interfaces    []Interface // in file order
 	Routes        []Route     // in file order
 }
@@ -18,6 +19,11 @@ type Config struct {
 type Log struct {
 	Level  Level
 	Format Format
+}
+
+// Metrics is where the daemon tells its numbers.
+type Metrics struct {
+	Listen netip.AddrPort // zero: nowhere
 }
 
 // Level is the least severe event that is logged.

@@ -21,6 +21,7 @@ var rewrite = flag.Bool("rewrite", false, "remake the expected errors in testdat
 // same compares what two texts mean; lines are not part of it.
 var same = cmp.Options{
 	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
 	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 	cmp.Comparer(func(a, b config.Netns) bool { return a == b }),
 	cmpopts.IgnoreFields(config.Interface{}, "Line"),
@@ -65,6 +66,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 		Control:       "/run/router6d/lab.sock",
 		DetachTimeout: 500 * time.Millisecond,
 		Log:           config.Log{Level: config.LevelDebug, Format: config.FormatConsole},
+		Metrics:       config.Metrics{Listen: netip.MustParseAddrPort("[::1]:9406")},
 		Interfaces: []config.Interface{{
 			Name: "red", Mode: config.ModeCreate, Recreate: true, MTU: 9000, HopLimit: 255,
 			Addresses: parsed(t, config.ParseAddress, "2001:db8:1::1/64", "2001:db8:ff::/127", "fe80::1/64"),
@@ -92,10 +94,10 @@ func TestEveryKeyIsRead(t *testing.T) {
 	if diff := cmp.Diff(got, want, same); diff != "" {
 		t.Errorf("config (-got +want):\n%s", diff)
 	}
-	if got, want := got.Interfaces[1].Line, 39; got != want {
+	if got, want := got.Interfaces[1].Line, 43; got != want {
 		t.Errorf("line of blue = %d, want %d", got, want)
 	}
-	if got, want := got.Routes[0].Line, 43; got != want {
+	if got, want := got.Routes[0].Line, 47; got != want {
 		t.Errorf("line of the first route = %d, want %d", got, want)
 	}
 }

@@ -26,6 +26,7 @@ func (d *decoder) config(n *node) *Config {
 		{"control", into(d, &c.Control, "a path", ParseSocket)},
 		{"detach-timeout", into(d, &c.DetachTimeout, "a duration", ParseDetachTimeout)},
 		{"log", func(n *node) { d.log(n, &c.Log) }},
+		{"metrics", func(n *node) { d.metrics(n, &c.Metrics) }},
 		{"interfaces", func(n *node) { c.Interfaces = d.interfaces(n) }},
 		{"routes", func(n *node) { c.Routes = d.routes(n) }}, // after interfaces, which it names
 	})
@@ -39,6 +40,12 @@ func (d *decoder) log(n *node, l *Log) {
 	d.section(n, []field{
 		{"level", into(d, &l.Level, "a level", ParseLevel)},
 		{"format", into(d, &l.Format, "a format", ParseFormat)},
+	})
+}
+
+func (d *decoder) metrics(n *node, m *Metrics) {
+	d.section(n, []field{
+		{"listen", into(d, &m.Listen, "an address with a port", ParseListen)},
 	})
 }
 

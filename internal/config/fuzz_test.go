@@ -75,6 +75,9 @@ func drawConfig(t *rapid.T) *config.Config {
 	c.Control = rapid.SampledFrom([]string{c.Control, "/run/a b", "/x: y", "/#\"\\é"}).Draw(t, "control")
 	c.DetachTimeout = time.Duration(rapid.Int64Range(1e7, 6e10).Draw(t, "timeout"))
 	c.Log.Level = rapid.SampledFrom([]config.Level{config.LevelInfo, config.LevelError}).Draw(t, "level")
+	if rapid.Bool().Draw(t, "metrics") {
+		c.Metrics.Listen = netip.MustParseAddrPort(rapid.SampledFrom([]string{"[::1]:9406", "0.0.0.0:1", "[fe80::1%a]:65535"}).Draw(t, "listen"))
+	}
 	name := rapid.StringOfN(rapid.RuneFrom([]rune(`azAZ09-_.#"'\[]{}&*!|>?~ `)), 1, 15, 15).Filter(func(s string) bool {
 		return config.CheckName(s) == nil
 	})

@@ -60,7 +60,7 @@ func parseBool(s string) (bool, error) {
 	return word == "true", err
 }
 
-func whole[T int | uint8 | uint32](s string, least, most T) (T, error) {
+func whole[T int | uint8 | uint16 | uint32](s string, least, most T) (T, error) {
 	use := fmt.Sprintf("use %d to %d", least, most)
 	n, err := strconv.ParseUint(s, 10, 64)
 	switch {

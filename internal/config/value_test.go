@@ -10,7 +10,7 @@ import (
 func TestSingleValues(t *testing.T) {
 	name := text(func(s string) (string, error) { return s, config.CheckName(s) })
 	address, prefix, gateway := text(config.ParseAddress), text(config.ParseRoutePrefix), text(config.ParseGateway)
-	netns, path := text(config.ParseNetns), text(config.ParsePath)
+	netns, path, listen := text(config.ParseNetns), text(config.ParsePath), text(config.ParseListen)
 	mtu, metric := text(config.ParseMTU), text(config.ParseMetric)
 	timeout, refusal := text(config.ParseDetachTimeout), text(config.ParseRefusal)
 	for _, tt := range []struct {
@@ -41,6 +41,13 @@ func TestSingleValues(t *testing.T) {
 		{prefix, "fe80::/64", "fe80::/64 is link-local, and never leaves its link; use a global or unique local prefix"},
 		{prefix, "::1/128", "::1/128 is no destination on a network; use a global or unique local prefix"},
 		{gateway, "fe80::1/64", `"fe80::1/64" is not a gateway address; write it without a length, as fe80::1`},
+		{listen, "[::1]:9406", "[::1]:9406"},
+		{listen, "127.0.0.1:9406", "127.0.0.1:9406"},
+		{listen, "[fe80::1%red]:9406", "[fe80::1%red]:9406"},
+		{listen, "[::1]:0", "0 is out of range; use 1 to 65535"},
+		{listen, ":9406", `"" is not an address; write [::1]:9406 for this host alone, or [::]:9406 for every address`},
+		{listen, "localhost:9406", `"localhost" is not an address; write [::1]:9406 for this host alone, or [::]:9406 for every address`},
+		{listen, "::1", `"::1" is not an address with a port; write [::1]:9406 for this host alone, or [::]:9406 for every address`},
 		{netns, "red", "red"},
 		{netns, "pid:12", "pid:12"},
 		{netns, "pid:0", `"pid:0" names no process; write pid: and the number of a process, as pid:4711`},

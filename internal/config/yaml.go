@@ -14,12 +14,14 @@ import (
 // defaults, and has a line for each interface and each route.
 func (c *Config) YAML() []byte {
 	def := Default()
-	var top, log fields
+	var top, log, metrics fields
 	top.add("control", quote(c.Control), c.Control != def.Control)
 	top.add("detach-timeout", c.DetachTimeout.String(), c.DetachTimeout != def.DetachTimeout)
 	log.add("level", string(c.Log.Level), c.Log.Level != def.Log.Level)
 	log.add("format", string(c.Log.Format), c.Log.Format != def.Log.Format)
 	top.add("log", log.flow(), len(log) > 0)
+	metrics.add("listen", quote(c.Metrics.Listen.String()), c.Metrics.Listen.IsValid())
+	top.add("metrics", metrics.flow(), len(metrics) > 0)
 	top.add("interfaces", "{}", len(c.Interfaces) == 0)
 
 	var b bytes.Buffer

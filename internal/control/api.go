@@ -162,6 +162,11 @@ type Change struct {
 	Detail string `json:"detail,omitempty"`
 }
 
+// Health says that the router moves. One that does not answers with a Problem.
+type Health struct {
+	Healthy bool `json:"healthy"`
+}
+
 // Problem is the body of every answer that is not a success.
 type Problem struct {
 	Error string `json:"error"`

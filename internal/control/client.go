@@ -68,6 +68,11 @@ func (c *Client) Epoch(ctx context.Context) (Epoch, error) {
 	return get[Epoch](ctx, c, "epoch", nil)
 }
 
+// Health returns nil if the router moves, or why it does not.
+func (c *Client) Health(ctx context.Context) error {
+	return c.do(ctx, http.MethodGet, "health", nil, nil, nil)
+}
+
 // Events lists the events after one that are still known.
 func (c *Client) Events(ctx context.Context, since uint64) ([]events.Event, error) {
 	return get[[]events.Event](ctx, c, "events", url.Values{"since": {strconv.FormatUint(since, 10)}})

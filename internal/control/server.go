@@ -19,6 +19,7 @@ import (
 	"github.com/router6d/router6d/ifmgr"
 	"github.com/router6d/router6d/internal/config"
 	"github.com/router6d/router6d/internal/events"
+	"github.com/router6d/router6d/internal/health"
 	"github.com/router6d/router6d/internal/loop"
 	"github.com/router6d/router6d/internal/router"
 	"github.com/router6d/router6d/rib"
@@ -132,6 +133,7 @@ func (s *Server) routes() http.Handler {
 	m.HandleFunc("GET /v1/drops", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, showDrops(s.r.Plane.Stats()))
 	})
+	m.HandleFunc("GET /v1/health", s.health)
 	m.HandleFunc("GET /v1/events", s.events)
 	m.HandleFunc("GET /v1/lookup", s.lookup)
 	m.HandleFunc("POST /v1/interfaces", s.addInterface)
@@ -150,6 +152,16 @@ func show[T any](s *Server, fn func(*router.Router, *loop.Turn) T) http.HandlerF
 		err := s.r.Loop.Do(q.Context(), func(t *loop.Turn) error { v = fn(s.r, t); return nil })
 		reply(w, v, err)
 	}
+}
+
+// health is asked by what restarts a router that does not move: the answer is in
+// the status.
+func (s *Server) health(w http.ResponseWriter, q *http.Request) {
+	if err := health.Check(q.Context(), s.r.Loop); err != nil {
+		refuse(w, http.StatusServiceUnavailable, err)
+		return
+	}
+	answer(w, Health{Healthy: true})
 }
 
 func (s *Server) events(w http.ResponseWriter, q *http.Request) {

@@ -16,11 +16,12 @@ const root = "../.."
 // starters is where goroutines may be started, outside of tests: files, and
 // folders of scenery.
 var starters = []string{
-	"cmd/router6d/run.go",        // the control socket
+	"cmd/router6d/run.go",        // the control socket, metrics, the watchdog
 	"dataplane/plane.go",         // workers
 	"ifmgr/detach.go",            // the kernel's part of a detach
 	"internal/router/run.go",     // loop, watch, keeper
 	"internal/control/server.go", // HTTP
+	"internal/metrics/server.go", // HTTP
 	"internal/demo/",
 	"internal/lab/",
 	"internal/netlab/",

@@ -16,13 +16,15 @@ const module = "github.com/router6d/router6d/"
 // picture is who may import whom, of what is ours. To add an edge is to change
 // the picture in ARCHITECTURE.md.
 var picture = map[string][]string{
-	"cmd/router6d": {"internal/config", "internal/control", "internal/demo", "internal/events", "internal/router"},
+	"cmd/router6d": {"internal/config", "internal/control", "internal/demo", "internal/events", "internal/health", "internal/metrics", "internal/router"},
 
 	"internal/control": {
-		"internal/router", "internal/config", "internal/events", "internal/header", "internal/loop",
+		"internal/router", "internal/config", "internal/events", "internal/header", "internal/health", "internal/loop",
 		"dataplane", "fib", "ifmgr", "rib",
 	},
-	"internal/router": {"dataplane", "fib", "ifmgr", "rib", "internal/config", "internal/epoch", "internal/link", "internal/loop"},
+	"internal/metrics": {"dataplane", "fib", "ifmgr", "internal/loop"},
+	"internal/health":  {"internal/loop"},
+	"internal/router":  {"dataplane", "fib", "ifmgr", "rib", "internal/config", "internal/epoch", "internal/link", "internal/loop"},
 
 	"dataplane": {"fib", "ifmgr", "internal/epoch", "internal/header", "internal/link", "internal/loop"},
 	"rib":       {"fib", "ifmgr", "internal/loop"},
@@ -70,7 +72,8 @@ var outside = map[string][]string{
 	"pgregory.net/rapid":                  {},
 	"github.com/anishathalye/porcupine":   {},
 	"github.com/rogpeppe/go-internal":     {},
-	"github.com/prometheus/client_golang": {},
+	"github.com/prometheus/client_golang": {"internal/metrics"},
+	"github.com/coreos/go-systemd":        {"cmd/router6d"},
 }
 
 // A listed is what go list says of a package.

@@ -36,6 +36,9 @@ func (l *Loop) settle() {
 		l.stats.Graces++
 		l.stats.GraceSum += took
 		l.stats.GraceMax = max(l.stats.GraceMax, took)
+		if l.OnGrace != nil {
+			l.OnGrace(took)
+		}
 		for _, fn := range g.fns {
 			l.turn(fn)
 		}

@@ -22,6 +22,10 @@ var ErrStopped = errors.New("loop: stopped")
 
 // A Loop runs turns one at a time.
 type Loop struct {
+	// OnGrace, if set before Run, is told on the loop how long each grace period
+	// took.
+	OnGrace func(time.Duration)
+
 	dom  *epoch.Domain
 	mail chan func(*Turn)
 	done chan struct{} // closed when Run has ended

@@ -1,10 +1,12 @@
 package router
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -105,5 +107,9 @@ func target(c config.Route) rib.Target {
 	for _, p := range c.Paths {
 		paths = append(paths, rib.Path{Iface: p.Dev, Gateway: p.Via, Weight: uint8(p.Weight)})
 	}
+	// As the RIB has them: a reload compares texts.
+	slices.SortFunc(paths, func(a, b rib.Path) int {
+		return cmp.Or(cmp.Compare(a.Iface, b.Iface), a.Gateway.Compare(b.Gateway))
+	})
 	return paths
 }

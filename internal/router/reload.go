@@ -37,10 +37,9 @@ type reload struct {
 
 // Reload makes the router what next says, as far as it came from a file: what
 // was added at run time stays. It is all or nothing: on error nothing has
-// changed, and the error names all that can't be. A dry run only tells.
+// changed, and the error names all that can't be. A dry run only tells. The
+// caller sees to it that there is one at a time, with the newest file last.
 func (r *Router) Reload(ctx context.Context, next *config.Config, dry bool) ([]Change, error) {
-	r.reloading.Lock()
-	defer r.reloading.Unlock()
 	var d *reload
 	err := r.Loop.Do(ctx, func(t *loop.Turn) (err error) { d, err = r.difference(t, next); return err })
 	if err != nil || dry {
@@ -50,13 +49,15 @@ func (r *Router) Reload(ctx context.Context, next *config.Config, dry bool) ([]C
 	if err != nil {
 		return nil, err
 	}
-	ended, err := r.apply(ctx, d, made, next)
+	attached, ended, err := r.apply(ctx, d, made, next)
 	if err != nil {
-		return nil, errors.Join(err, discard(made))
+		return nil, errors.Join(err, r.discard(made, d.add))
 	}
-	r.settle(ctx, made, next)
+	for _, p := range attached {
+		p.Settle(ctx)
+	}
 	for _, done := range ended {
-		<-done
+		<-done // within the detach timeout
 	}
 	r.log.Info("configuration reloaded", zap.Int("differences", len(d.changes)))
 	return d.changes, nil
@@ -103,6 +104,7 @@ func (r *Router) fixed(next *config.Config) error {
 	}
 	refuse("control", next.Control == r.cfg.Control)
 	refuse("log.format", next.Log.Format == r.cfg.Log.Format)
+	refuse("metrics.listen", next.Metrics.Listen == r.cfg.Metrics.Listen)
 	return errors.Join(errs...)
 }
 
@@ -113,67 +115,53 @@ func (r *Router) differInterfaces(t *loop.Turn, next *config.Config, d *reload) 
 			live[in.Name] = in
 		}
 	}
+	kept := r.keeper.Wanted()
 	var errs []error
 	wanted := map[string]bool{}
 	for _, c := range next.Interfaces {
 		wanted[c.Name] = true
-		in, there := live[c.Name]
-		errs = append(errs, r.differInterface(c, in, there, d))
+		errs = append(errs, r.differInterface(c, live, kept, d))
 	}
-	for _, name := range slices.Sorted(maps.Keys(live)) {
-		if live[name].FromFile && !wanted[name] {
-			d.remove = append(d.remove, name)
-			d.note("delete", "interface "+name, "")
+	for _, c := range r.cfg.Interfaces { // those of the file that are there, or waited for
+		_, waited := kept[c.Name]
+		in, there := live[c.Name]
+		if ours := there && in.FromFile || !there && waited && kept[c.Name].Line != 0; ours && !wanted[c.Name] {
+			d.remove = append(d.remove, c.Name)
+			d.note("delete", "interface "+c.Name, "")
 		}
 	}
 	return errors.Join(append(errs, clash(next, live))...)
 }
 
 // differInterface compares one interface of the file with the one that has its
-// name now, if there is one.
-func (r *Router) differInterface(c config.Interface, in ifmgr.Info, there bool, d *reload) error {
-	old, had := r.configured(c.Name)
+// name now: it is there, the keeper waits for it, or there is none.
+func (r *Router) differInterface(c config.Interface, live map[string]ifmgr.Info, kept map[string]config.Interface, d *reload) error {
+	in, there := live[c.Name]
+	wish, waited := kept[c.Name]
 	switch {
-	case there && !in.FromFile:
+	case there && !in.FromFile, !there && waited && wish.Line == 0:
 		return fmt.Errorf("interface %s: there is one of that name that was added at run time: delete it first", c.Name)
-	case c.Mode == config.ModeAttach && !there:
-		if !had {
-			d.note("add", "interface "+c.Name, "when its device is there")
-		}
-		return nil
-	case !there:
+	case there:
+		return d.compare(r.configured(c.Name), c)
+	case waited && same(wish, c):
+	case c.Mode == config.ModeAttach:
+		d.note("add", "interface "+c.Name, "when its device is there")
+	default:
 		d.add = append(d.add, c)
 		d.note("add", "interface "+c.Name, "")
-		return nil
-	case had:
-		return d.compare(old, c)
 	}
 	return nil
 }
 
-// configured is an interface of the last file.
-func (r *Router) configured(name string) (config.Interface, bool) {
+// configured is an interface of the last file, which has it.
+func (r *Router) configured(name string) config.Interface {
 	i := slices.IndexFunc(r.cfg.Interfaces, func(c config.Interface) bool { return c.Name == name })
-	if i < 0 {
-		return config.Interface{}, false
-	}
-	return r.cfg.Interfaces[i], true
+	return r.cfg.Interfaces[i]
 }
 
 // compare notes what changes in place, and refuses what can't.
 func (d *reload) compare(old, c config.Interface) error {
-	var fixed, changed []string
-	differ := func(list *[]string, key string, same bool) {
-		if !same {
-			*list = append(*list, key)
-		}
-	}
-	differ(&fixed, "mode", old.Mode == c.Mode)
-	differ(&fixed, "mtu", old.MTU == c.MTU)
-	differ(&fixed, "kernel", sameKernel(old.Kernel, c.Kernel))
-	differ(&changed, "addresses", slices.Equal(old.Addresses, c.Addresses))
-	differ(&changed, "hop-limit", old.HopLimit == c.HopLimit)
-	differ(&changed, "recreate", old.Recreate == c.Recreate)
+	fixed, changed := settings(old, c)
 	if len(fixed) > 0 {
 		return fmt.Errorf("interface %s: %s can't be changed in place: delete it first (router6d interface del %s), then reload",
 			c.Name, strings.Join(fixed, ", "), c.Name)
@@ -183,6 +171,28 @@ func (d *reload) compare(old, c config.Interface) error {
 		d.note("change", "interface "+c.Name, strings.Join(changed, ", "))
 	}
 	return nil
+}
+
+// settings names those in which two interfaces differ: those that can't change
+// in place, and those that can.
+func settings(a, b config.Interface) (fixed, changed []string) {
+	differ := func(list *[]string, key string, same bool) {
+		if !same {
+			*list = append(*list, key)
+		}
+	}
+	differ(&fixed, "mode", a.Mode == b.Mode)
+	differ(&fixed, "mtu", a.MTU == b.MTU)
+	differ(&fixed, "kernel", sameKernel(a.Kernel, b.Kernel))
+	differ(&changed, "addresses", slices.Equal(a.Addresses, b.Addresses))
+	differ(&changed, "hop-limit", a.HopLimit == b.HopLimit)
+	differ(&changed, "recreate", a.Recreate == b.Recreate)
+	return fixed, changed
+}
+
+func same(a, b config.Interface) bool {
+	fixed, changed := settings(a, b)
+	return len(fixed)+len(changed) == 0
 }
 
 func sameKernel(a, b *config.Kernel) bool {
@@ -224,7 +234,8 @@ func (r *Router) differRoutes(t *loop.Turn, next *config.Config, d *reload) erro
 		old, there := now[route.Key()]
 		switch {
 		case there && old.Origin == rib.Runtime:
-			errs = append(errs, fmt.Errorf("route %v metric %d: there is one that was added at run time: delete it first", c.Prefix, c.Metric))
+			errs = append(errs, fmt.Errorf("route %v metric %d to %v: there is one to %v that was added at run time: delete it first",
+				c.Prefix, c.Metric, route.Target, old.Target))
 		case !there:
 			d.note("add", routeName(route), route.Target.String())
 		case old.Target.String() != route.Target.String():
@@ -250,88 +261,119 @@ func (r *Router) prepare(ctx context.Context, add []config.Interface) (made []*i
 	for _, c := range add {
 		p, err := r.Interfaces.Prepare(ctx, c)
 		if err != nil {
-			return nil, errors.Join(err, discard(made))
+			return nil, errors.Join(err, r.discard(made, add))
 		}
 		made = append(made, p)
 	}
 	return made, nil
 }
 
-func discard(made []*ifmgr.Prepared) (err error) {
+// discard ends what was prepared in vain. The keeper may have found the names
+// taken meanwhile, and has to look again.
+func (r *Router) discard(made []*ifmgr.Prepared, add []config.Interface) (err error) {
 	for _, p := range made {
 		err = errors.Join(err, p.Discard())
+	}
+	kept := r.keeper.Wanted()
+	for _, c := range add {
+		if wish, ok := kept[c.Name]; ok {
+			r.keeper.Keep(wish)
+		}
 	}
 	return err
 }
 
 // apply does it all in one turn. What could refuse comes first, and is undone.
-func (r *Router) apply(ctx context.Context, d *reload, made []*ifmgr.Prepared, next *config.Config) (ended []chan ifmgr.Result, err error) {
+func (r *Router) apply(ctx context.Context, d *reload, made []*ifmgr.Prepared, next *config.Config) (attached []*ifmgr.Prepared, ended []chan ifmgr.Result, err error) {
 	err = r.Loop.Do(ctx, func(t *loop.Turn) error {
-		if again, err := r.difference(t, next); err != nil || !slices.Equal(again.changes, d.changes) {
-			return errors.Join(err, errors.New("the router changed meanwhile: reload again"))
+		now, err := r.difference(t, next)
+		if err == nil && !slices.Equal(now.changes, d.changes) {
+			err = errors.New("the router changed meanwhile: reload again")
 		}
-		if err := r.RIB.Apply(t, rib.Update{Source: rib.Static, Replace: true, Set: d.routes}); err != nil {
+		if err != nil {
 			return err
 		}
-		for _, name := range d.remove {
-			ended = append(ended, r.remove(t, name))
+		// What is at run time may have changed: it is that of now which stays.
+		if err := r.RIB.Apply(t, rib.Update{Source: rib.Static, Replace: true, Set: now.routes}); err != nil {
+			return err
 		}
-		r.change(t, d.change)
+		for _, name := range now.remove {
+			ended = append(ended, r.remove(t, name)...)
+		}
+		r.change(t, now.change)
 		for _, p := range made {
 			// Names are reserved, and addresses were compared in this turn.
 			if _, err := p.Attach(t); err != nil {
 				r.log.Error("interface not attached", zap.Error(err))
+				continue
 			}
+			attached = append(attached, p)
 		}
 		r.Interfaces.SetTimeout(t, next.DetachTimeout)
+		r.keep(next)
 		r.cfg = next
 		return nil
 	})
-	return ended, err
+	return attached, ended, err
 }
 
-// remove detaches an interface that the file no longer has.
-func (r *Router) remove(t *loop.Turn, name string) chan ifmgr.Result {
+// remove detaches an interface that the file no longer has, or waits for it no
+// more.
+func (r *Router) remove(t *loop.Turn, name string) []chan ifmgr.Result {
 	r.keeper.Drop(name) // or it would be made again
+	id, there := r.Interfaces.Lookup(t, name)
+	if !there {
+		return nil
+	}
 	ended := make(chan ifmgr.Result, 1)
-	id, _ := r.Interfaces.Lookup(t, name)
 	r.Interfaces.Detach(t, id, errReloaded, func(res ifmgr.Result) { ended <- res })
-	return ended
+	return []chan ifmgr.Result{ended}
 }
 
 // errReloaded is the cause of a detach of what the file no longer has.
-var errReloaded = errors.New("no longer in the configuration")
+var errReloaded = fmt.Errorf("%w: no longer in the configuration", ifmgr.ErrRequested)
 
 // change changes in place what can be. Addresses are taken from all before they
-// are given to any: two interfaces may swap theirs.
+// are given to any: two interfaces may swap theirs. One that stays is not taken:
+// its routes would be gone for a moment.
 func (r *Router) change(t *loop.Turn, all []config.Interface) {
-	for _, to := range []func(config.Interface) []netip.Prefix{
-		func(config.Interface) []netip.Prefix { return nil },
-		func(c config.Interface) []netip.Prefix { return c.Addresses },
-	} {
-		for _, c := range all {
-			if old, _ := r.configured(c.Name); slices.Equal(old.Addresses, c.Addresses) {
-				continue
-			}
-			id, _ := r.Interfaces.Lookup(t, c.Name)
-			if err := r.Interfaces.SetAddresses(t, id, to(c)); err != nil {
-				r.log.Error("interface addresses not changed", zap.String("iface", c.Name), zap.Error(err))
-			}
+	for _, c := range all {
+		old := r.configured(c.Name).Addresses
+		if stay := remaining(old, c.Addresses); len(stay) < len(old) {
+			r.setAddresses(t, c.Name, stay)
 		}
 	}
 	for _, c := range all {
+		if old := r.configured(c.Name).Addresses; !slices.Equal(old, c.Addresses) {
+			r.setAddresses(t, c.Name, c.Addresses)
+		}
 		id, _ := r.Interfaces.Lookup(t, c.Name)
 		r.Interfaces.SetHopLimit(t, id, c.HopLimit)
 	}
 }
 
-// settle ends a reload outside the loop.
-func (r *Router) settle(ctx context.Context, made []*ifmgr.Prepared, next *config.Config) {
-	for _, p := range made {
-		p.Settle(ctx)
+// remaining is those of old that next has too, with whatever length.
+func remaining(old, next []netip.Prefix) []netip.Prefix {
+	return slices.DeleteFunc(slices.Clone(old), func(p netip.Prefix) bool {
+		return !slices.ContainsFunc(next, func(n netip.Prefix) bool { return n.Addr() == p.Addr() })
+	})
+}
+
+func (r *Router) setAddresses(t *loop.Turn, name string, to []netip.Prefix) {
+	id, _ := r.Interfaces.Lookup(t, name)
+	if err := r.Interfaces.SetAddresses(t, id, to); err != nil {
+		r.log.Error("interface addresses not changed", zap.String("iface", name), zap.Error(err))
 	}
+}
+
+// keep has the interfaces of the file there whenever they can be, if they want
+// to be. It leaves alone what the keeper has already.
+func (r *Router) keep(next *config.Config) {
+	kept := r.keeper.Wanted()
 	for _, c := range next.Interfaces {
-		r.care(c)
+		if wish, ok := kept[c.Name]; !ok || !same(wish, c) {
+			r.care(c)
+		}
 	}
 }
 

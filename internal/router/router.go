@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -38,8 +37,6 @@ type Router struct {
 	watch   *ifmgr.Watch
 	keeper  *ifmgr.Keeper
 	started time.Time
-
-	reloading sync.Mutex // one at a time: devices are prepared outside the loop
 
 	// Of Start and Stop.
 	running  []*task    // in the order of their start

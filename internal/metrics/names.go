@@ -1,0 +1,87 @@
+package metrics
+
+import (
+	"runtime"
+	"runtime/debug"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// What is read at each scrape. The texts are those of docs/metrics.md.
+var (
+	// The account of the packet path.
+	received    = desc("received_packets_total", "Packets that came in, in wire segments.")
+	originated  = desc("originated_packets_total", "Packets of the router's own: errors, replies.")
+	sent        = desc("sent_packets_total", "Packets that a device took.")
+	consumed    = desc("consumed_packets_total", "Packets for the router, and dealt with.")
+	dropped     = desc("dropped_packets_total", "Packets that ended here, by reason.", "reason")
+	batches     = desc("batches_total", "Batches in which packets were taken through.")
+	errsSent    = desc("icmp_errors_sent_total", "ICMPv6 errors originated.")
+	errsLimited = desc("icmp_errors_limited_total", "ICMPv6 errors held back by the rate limit.")
+
+	// Workers.
+	workerPackets = desc("worker_packets_total", "Packets that a worker received or originated.", "worker")
+	workerBatches = desc("worker_batches_total", "Batches of a worker.", "worker")
+	qsAge         = desc("qs_age_seconds", "How long a worker has delayed a grace period; zero if it delays none.", "worker")
+
+	// Interfaces.
+	ifaceInfo  = desc("interface_info", "Identity of an interface and its device.", "iface", "id", "device", "netns", "lower")
+	ifaceState = desc("interface_state", "1 for the state that an interface is in.", "iface", "state")
+	ifaceMTU   = desc("interface_mtu_bytes", "Largest packet that an interface takes.", "iface")
+	rxPackets  = desc("interface_receive_packets_total", "Packets that came in through an interface, in wire segments.", "iface")
+	rxBytes    = desc("interface_receive_bytes_total", "Bytes that came in through an interface.", "iface")
+	txPackets  = desc("interface_transmit_packets_total", "Packets that an interface's device took, in wire segments.", "iface")
+	txBytes    = desc("interface_transmit_bytes_total", "Bytes that an interface's device took.", "iface")
+	txErrors   = desc("interface_transmit_errors_total", "Packets that an interface's device did not take.", "iface")
+
+	// Lifetimes.
+	lookupDead = desc("lookup_dead_total", "Lookups that returned a withdrawn interface. Must be 0.")
+	drainingTx = desc("draining_tx_total", "Packets sent to a withdrawn interface under a table from before: legal.")
+	refused    = desc("admission_refused_total", "Holders refused because the interface was draining, down or gone.")
+	attached   = desc("attach_total", "Interfaces attached.")
+	ifaces     = desc("ifaces", "Interfaces by state.", "state")
+	orphans    = desc("orphans", "Interfaces past their detach deadline that have not ended.")
+	holders    = desc("holders", "Handles that are out, by what they are for and the state of their interface.", "kind", "state")
+	epochNow   = desc("epoch_current", "Current epoch.")
+	readers    = desc("readers", "Readers that grace periods wait for.")
+	deferred   = desc("deferred_objects", "Functions that wait for a grace period.")
+	oldest     = desc("grace_oldest_seconds", "Age of the oldest grace period that is not over.")
+
+	// The forwarding table.
+	generation  = desc("snapshot_gen", "Generation of the forwarding table.")
+	fibPrefixes = desc("fib_prefixes", "Prefixes in the forwarding table.")
+	fibPairs    = desc("fib_pairs", "Pairs of slot and cover in the forwarding table.")
+	fibSlots    = desc("fib_slots", "Slots of the forwarding table, emptied ones included.")
+	fibNexthops = desc("fib_nexthops", "Nexthops in all slots of the forwarding table.")
+
+	// The loop.
+	turns   = desc("loop_turns_total", "Turns taken by the loop.")
+	beat    = desc("loop_beat_timestamp_seconds", "When the loop last had nothing left to do.")
+	answers = desc("loop_answers", "1 if the loop took the turn of this scrape; if 0, what it knows is missing here.")
+)
+
+// namespace is in front of every name.
+const namespace = "router6d"
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil)
+}
+
+// buildInfo is what was built, from what.
+func buildInfo() prometheus.Collector {
+	version, revision := "unknown", "unknown"
+	if b, ok := debug.ReadBuildInfo(); ok {
+		version = b.Main.Version
+		for _, s := range b.Settings {
+			if s.Key == "vcs.revision" {
+				revision = s.Value
+			}
+		}
+	}
+	g := prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: namespace, Name: "build_info", Help: "Always 1; the labels tell what runs.",
+		ConstLabels: prometheus.Labels{"version": version, "revision": revision, "goversion": runtime.Version()},
+	})
+	g.Set(1)
+	return g
+}
