@@ -21,5 +21,5 @@
 // an interface waits behind them.
 //
 // Files in reading order: rib.go, route.go, target.go, check.go, apply.go,
-// install.go, resolve.go, iface.go, get.go, show.go.
+// install.go, resolve.go, iface.go, show.go.
 package rib

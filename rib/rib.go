@@ -91,6 +91,14 @@ func (r *RIB) lookup(k Key) *route {
 	return nil
 }
 
+// Get is the route with key k, if it is on offer.
+func (r *RIB) Get(_ *loop.Turn, k Key) (Route, bool) {
+	if rt := r.lookup(k); rt != nil {
+		return rt.Route, true
+	}
+	return Route{}, false
+}
+
 // offer adds or replaces a route, and reports whether the FIB has to hear of it.
 func (r *RIB) offer(o Route) bool {
 	e := r.entries[o.Prefix]
