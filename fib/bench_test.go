@@ -10,6 +10,7 @@ import (
 
 	"github.com/router6d/router6d/fib"
 	"github.com/router6d/router6d/ifmgr"
+	"github.com/router6d/router6d/internal/lab"
 	"github.com/router6d/router6d/internal/loop"
 )
 
@@ -40,7 +41,7 @@ var sink *fib.Group
 // loaded is a table of the first n prefixes over slots that lead to "a".
 func loaded(b *testing.B, n, slots int) (f *fixture, all []netip.Prefix, ids []fib.GroupID) {
 	b.Helper()
-	all = loadFullTable(b)
+	all = lab.FullTable(b)
 	all = all[:min(n, len(all))]
 	f = newFixture(b)
 	a := f.attach("a")
@@ -56,7 +57,7 @@ func loaded(b *testing.B, n, slots int) (f *fixture, all []netip.Prefix, ids []f
 }
 
 func BenchmarkLoadFullTable(b *testing.B) {
-	all := loadFullTable(b)
+	all := lab.FullTable(b)
 	f := newFixture(b)
 	b.ReportAllocs()
 	for b.Loop() {

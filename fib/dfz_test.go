@@ -1,57 +1,16 @@
 package fib_test
 
 import (
-	"bufio"
-	"compress/gzip"
 	"math/rand/v2"
 	"net/netip"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
 
 	"github.com/gaissmai/bart"
 
 	"github.com/router6d/router6d/fib"
+	"github.com/router6d/router6d/internal/lab"
 	"github.com/router6d/router6d/internal/loop"
 )
-
-// fullTable is the IPv6 prefixes of a real full Internet routing table, about
-// 160,000, out of the test data of the module bart.
-var fullTable = sync.OnceValues(func() ([]netip.Prefix, error) {
-	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/gaissmai/bart").Output()
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.Open(filepath.Join(strings.TrimSpace(string(dir)), "internal", "tests", "testdata", "prefixes.txt.gz"))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		return nil, err
-	}
-	var all []netip.Prefix
-	for lines := bufio.NewScanner(z); lines.Scan(); {
-		p, err := netip.ParsePrefix(lines.Text())
-		if err == nil && p.Addr().Is6() {
-			all = append(all, p)
-		}
-	}
-	return all, nil
-})
-
-func loadFullTable(t testing.TB) []netip.Prefix {
-	t.Helper()
-	all, err := fullTable()
-	if err != nil || len(all) < 100_000 {
-		t.Fatalf("full table: %d prefixes, %v", len(all), err)
-	}
-	return all
-}
 
 // within is a random address in p.
 func within(p netip.Prefix, rng *rand.Rand) netip.Addr {
@@ -63,7 +22,7 @@ func within(p netip.Prefix, rng *rand.Rand) netip.Addr {
 }
 
 func TestFullTableAnswersAsBart(t *testing.T) {
-	all := loadFullTable(t)
+	all := lab.FullTable(t)
 	rng := rand.New(rand.NewPCG(1, 2))
 	rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	f := newFixture(t)
