@@ -163,7 +163,8 @@ func createIn(s Settings, k config.Kernel) (*link.TUN, Settings, error) {
 	defer ns.Close()
 	h, err := netlink.NewHandleAt(netns.NsHandle(ns.Fd()), unix.NETLINK_ROUTE)
 	if err != nil {
-		return nil, s, fmt.Errorf("interface %s: enter network namespace %s (needs CAP_SYS_ADMIN): %w", s.Name, k.Netns, err)
+		return nil, s, fmt.Errorf("interface %s: enter network namespace %s: needs CAP_SYS_ADMIN "+
+			"(in a container, leave netns out and move the device from the host with deploy/move-end): %w", s.Name, k.Netns, err)
 	}
 	defer h.Close()
 	t, err := link.CreateTUN("r6-%d")

@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
+	"github.com/vishvananda/netlink/nl"
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
@@ -29,7 +30,11 @@ type Watch struct {
 	file     *os.File
 	raw      syscall.RawConn
 	appeared func(name string) // a device is there in our own namespace
+	narrow   bool              // of other namespaces nothing is told
 }
+
+// pollInterval is how soon a change elsewhere is seen where nothing is told of it.
+const pollInterval = 250 * time.Millisecond
 
 // NewWatch opens the socket. appeared is called on the watch's goroutine.
 func NewWatch(m *Manager, appeared func(name string)) (*Watch, error) {
@@ -39,8 +44,9 @@ func NewWatch(m *Manager, appeared func(name string)) (*Watch, error) {
 	}
 	w := &Watch{m: m, file: os.NewFile(uintptr(fd), "netlink links"), appeared: appeared}
 	if w.raw, err = w.file.SyscallConn(); err == nil {
+		w.narrow, err = listenEverywhere(fd, m.log)
 		err = errors.Join(
-			listenEverywhere(fd, m.log),
+			err,
 			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, watchBuffer),
 			unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: unix.RTMGRP_LINK}))
 	}
@@ -51,15 +57,15 @@ func NewWatch(m *Manager, appeared func(name string)) (*Watch, error) {
 }
 
 // listenEverywhere asks for messages about other namespaces. That needs
-// CAP_NET_BROADCAST; without it there are no devices there either, since to put
-// them there needs more.
-func listenEverywhere(fd int, log *zap.Logger) error {
-	err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_LISTEN_ALL_NSID, 1)
+// CAP_NET_BROADCAST, which a container has not got; a device of its can be there
+// all the same, for the host can move it.
+func listenEverywhere(fd int, log *zap.Logger) (narrow bool, err error) {
+	err = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_LISTEN_ALL_NSID, 1)
 	if errors.Is(err, unix.EPERM) {
 		log.Warn("devices are followed in this network namespace only", zap.Error(fmt.Errorf("CAP_NET_BROADCAST: %w", err)))
-		return nil
+		return true, nil
 	}
-	return err
+	return false, err
 }
 
 // Run follows devices until ctx ends, and closes the socket.
@@ -67,6 +73,9 @@ func (w *Watch) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { w.file.Close() })
 	defer stop()
 	defer w.file.Close()
+	if w.narrow {
+		w.m.loop.Notify(w.poll)
+	}
 	buf := make([]byte, 64<<10)
 	for {
 		msgs, nsid, err := w.receive(buf)
@@ -83,6 +92,16 @@ func (w *Watch) Run(ctx context.Context) error {
 			w.message(ctx, msg, nsid)
 		}
 	}
+}
+
+// poll asks the descriptors of devices elsewhere how they are.
+func (w *Watch) poll(t *loop.Turn) {
+	for _, i := range w.m.ifaces {
+		if i.device.NSID != ownNSID {
+			w.m.Check(t, i.id)
+		}
+	}
+	t.At(t.Now().Add(pollInterval), w.poll)
 }
 
 func (w *Watch) receive(buf []byte) (msgs []syscall.NetlinkMessage, nsid int, err error) {
@@ -201,7 +220,7 @@ const findTries = 5
 func find(p locator) (d Device, mtu int, err error) {
 	for range findTries {
 		d, mtu, err = look(p)
-		if missing := (netlink.LinkNotFoundError{}); !errors.As(err, &missing) {
+		if !errors.Is(err, unix.ENODEV) {
 			break
 		}
 	}
@@ -219,16 +238,30 @@ func look(p locator) (d Device, mtu int, err error) {
 	if err != nil {
 		return d, 0, err
 	}
-	h, err := netlink.NewHandleAt(netns.NsHandle(ns.Fd()), unix.NETLINK_ROUTE)
-	if err != nil {
-		return d, 0, err
-	}
-	defer h.Close()
-	l, err := h.LinkByName(name)
+	l, err := linkIn(nsid, name)
 	if err != nil {
 		return d, 0, err
 	}
 	return Device{Name: name, Index: l.Attrs().Index, NSID: nsid}, l.Attrs().MTU, nil
+}
+
+// linkIn asks for a device in the namespace of that number. It does not go there,
+// which is more than CAP_NET_ADMIN permits.
+func linkIn(nsid int, name string) (netlink.Link, error) {
+	req := nl.NewNetlinkRequest(unix.RTM_GETLINK, unix.NLM_F_ACK)
+	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
+	if nsid != ownNSID {
+		req.AddData(nl.NewRtAttr(unix.IFLA_TARGET_NETNSID, nl.Uint32Attr(uint32(nsid))))
+	}
+	msgs, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	if err != nil {
+		return nil, fmt.Errorf("ask for %s: %w", name, err)
+	}
+	if len(msgs) == 0 {
+		return nil, fmt.Errorf("ask for %s: %w", name, unix.ENODEV)
+	}
+	return netlink.LinkDeserialize(nil, msgs[0])
 }
 
 // found notes where a device is now, under which name, and how wide it is.
