@@ -12,5 +12,6 @@
 //
 // Files in reading order: worker.go, input.go, forward.go, output.go; then the
 // exceptions icmp.go, local.go, limit.go; drop.go and counters.go are tables;
-// plane.go and injector.go are the way in.
+// plane.go and injector.go are the way in; tap.go, sighting.go and ring.go are for
+// those who look on.
 package dataplane

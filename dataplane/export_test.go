@@ -19,6 +19,9 @@ func NewStepper(p *Plane, in *ifmgr.Handle, rx link.Receiver) *Stepper {
 	return &Stepper{p, p.newWorker("stepper", in, rx)}
 }
 
+// In is the interface it reads from.
+func (s *Stepper) In() ifmgr.ID { return s.w.in.ID() }
+
 // Recv waits for a batch.
 func (s *Stepper) Recv() error { return s.w.rx.Recv(s.w.batch) }
 
@@ -68,3 +71,6 @@ func Remembered(p *Plane) int {
 	defer p.mu.Unlock()
 	return len(p.past)
 }
+
+// RingChunks is how many of the smallest packets wait for the reader of a Tap.
+const RingChunks = ringChunks

@@ -77,7 +77,9 @@ func (w *worker) answer(a answer, param uint32, p *link.Packet, in *ifmgr.Interf
 // originate sends a packet of the router's own that answers one from in.
 func (w *worker) originate(p *link.Packet, in *ifmgr.Interface) {
 	w.counters.add(originated, 1)
-	w.counters.drop(w.route(p, in), 1)
+	why := w.route(p, in)
+	w.counters.drop(why, 1)
+	w.tellOwn(p, in, why)
 }
 
 // route looks up a packet of the router's own. It may go back where it came

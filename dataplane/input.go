@@ -15,7 +15,12 @@ func (w *worker) acceptBatch() {
 		n := p.Segments()
 		direct.add(w.in.Interface, p)
 		w.counters.add(received, n)
-		w.counters.drop(w.accept(p, w.in.Interface), n)
+		waiting := w.n
+		why := w.accept(p, w.in.Interface)
+		w.counters.drop(why, n)
+		if w.tapping() && w.n == waiting { // what waits for its lookup is told of later
+			w.tell(&w.seen[waiting], p, Inbound, why)
+		}
 	}
 	direct.flush()
 	w.stacked.flush()
@@ -51,6 +56,9 @@ func (w *worker) accept(p *link.Packet, in *ifmgr.Interface) Drop {
 	if len(b) == 0 || b[0]>>4 != 6 {
 		return w.acceptStacked(p, in)
 	}
+	if w.tapping() {
+		w.see(&w.seen[w.n], p, in, Inbound)
+	}
 	pkt, ok := header.ParseIPv6(b)
 	if !ok {
 		return Truncated
@@ -83,6 +91,9 @@ func (w *worker) accept(p *link.Packet, in *ifmgr.Interface) Drop {
 func (w *worker) acceptStacked(p *link.Packet, in *ifmgr.Interface) Drop {
 	u := in.Upper(w.guard)
 	if u == nil || !u.Port.Claim(p) {
+		if w.tapping() {
+			w.see(&w.seen[w.n], p, in, Inbound)
+		}
 		return NotIPv6
 	}
 	w.stacked.add(u.Interface, p)

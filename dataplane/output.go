@@ -67,6 +67,7 @@ func (w *worker) flush() (why Drop) {
 
 func (w *worker) transmit(q *queue) (why Drop) {
 	packets, bytes := q.v.Segments(), q.v.Size()
+	seen := w.seeSent(q)
 	err := q.via.Port().Send(&q.v)
 	if err != nil {
 		why = refused(err)
@@ -78,6 +79,7 @@ func (w *worker) transmit(q *queue) (why Drop) {
 			w.doubt(q.via.ID())
 		}
 	}
+	w.tellSent(seen, q, why)
 	w.counters.add(sent, packets)
 	q.via.Traffic().TxPackets.Add(uint64(packets))
 	q.via.Traffic().TxBytes.Add(uint64(bytes))

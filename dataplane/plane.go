@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/router6d/router6d/fib"
 	"github.com/router6d/router6d/ifmgr"
@@ -24,6 +25,7 @@ type Plane struct {
 	dom    *epoch.Domain
 	arenas *link.Pool
 	seed   uint64
+	taps   atomic.Pointer[[]*Tap] // nil as a rule
 
 	workers sync.WaitGroup
 
@@ -73,6 +75,7 @@ func (p *Plane) Attached(t *loop.Turn, id ifmgr.ID) {
 func (p *Plane) newWorker(name string, in *ifmgr.Handle, rx link.Receiver) *worker {
 	w := &worker{
 		in: in, rx: rx, fib: p.fib, doubt: p.doubt, seed: p.seed,
+		tapped: &p.taps,
 		reader: p.dom.Register(name),
 		batch:  link.NewBatch(p.arenas),
 		errors: newLimiter(errorRate, errorBurst),

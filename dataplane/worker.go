@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/router6d/router6d/fib"
@@ -34,6 +35,13 @@ type worker struct {
 	errors   limiter // ICMPv6 errors, RFC 4443 §2.4(f)
 	echoes   limiter
 	counters counters
+
+	// For those who look on.
+	tapped  *atomic.Pointer[[]*Tap]
+	taps    []*Tap                    // at this batch; empty as a rule
+	at      int64                     // of this batch, in nanoseconds
+	seen    [link.VectorSize]sighting // of here, and of what may get there next
+	leaving [link.VectorSize]departure
 }
 
 // An arrival is a packet that passed the checks, and where it came in.
@@ -47,6 +55,7 @@ func (w *worker) enter() {
 	w.guard = w.reader.Enter()
 	w.routes = w.fib.Load(w.guard)
 	w.counters.add(batches, 1)
+	w.watch()
 }
 
 // leave ends a batch: it sends what is to be sent, and returns why a port did
@@ -63,7 +72,7 @@ func (w *worker) leave() (why Drop) {
 // forget lets go of what belongs to the batch, or a worker that sleeps for long
 // would keep what has ended from the garbage collector.
 func (w *worker) forget() {
-	w.routes = nil
+	w.routes, w.taps = nil, nil
 	clear(w.here[:w.n])
 	clear(w.dst[:w.n])
 	clear(w.groups[:w.n])
@@ -88,10 +97,14 @@ func (w *worker) forwardBatch() {
 	fault.Hold(w.in.Name())
 	for i := range w.here[:w.n] {
 		a := &w.here[i]
-		w.counters.drop(w.forward(a.p, a.in, w.groups[i]), a.p.Segments())
+		why := w.forward(a.p, a.in, w.groups[i])
+		w.counters.drop(why, a.p.Segments())
+		if w.tapping() {
+			w.tell(&w.seen[i], a.p, Inbound, why)
+		}
 	}
 	w.leave()
 }
 
-// now is asked for only where a rate is limited.
+// now is asked for only where a rate is limited, or somebody taps.
 func now() time.Time { return time.Now() }
