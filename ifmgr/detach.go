@@ -163,7 +163,7 @@ func (m *Manager) closed(t *loop.Turn, i *Interface) {
 	d.step(&d.result.Close)
 	d.result.Clean, d.result.Err = true, d.err
 	d.result.Total = time.Since(d.began)
-	m.totals.Clean++
+	m.totals.clean(&d.result)
 	m.log.Info("interface detached", zap.String("iface", i.name), zap.Uint64("id", uint64(i.id)),
 		zap.String("cause", d.result.Cause.Error()), zap.Duration("took", d.result.Total),
 		zap.Duration("withdraw", d.result.Withdraw), zap.Duration("grace", d.result.Grace),

@@ -65,7 +65,7 @@ func TestDetachStepByStep(t *testing.T) {
 			if got, want := h.trace, []string{"attached 1", "up 1", "withdraw 1", "ended 1"}; !slices.Equal(got, want) {
 				t.Errorf("trace = %v, want %v", got, want)
 			}
-			if got, want := h.m.Totals(x), (Totals{Attached: 1, Clean: 1, Refused: 1}); got != want {
+			if got, want := h.m.Totals(x), (Totals{Attached: 1, Clean: 1, Refused: 1, Grace: 100 * time.Millisecond, Hold: 200 * time.Millisecond, Close: 20 * time.Millisecond}); got != want {
 				t.Errorf("totals = %+v, want %+v", got, want)
 			}
 			if len(h.m.ifaces)+len(h.m.names)+len(h.m.devices) != 0 {

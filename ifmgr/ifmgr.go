@@ -312,6 +312,17 @@ func (i *Interface) holding() map[string]int64 {
 type Totals struct {
 	Attached, Clean, Orphaned uint64
 	Refused                   uint64 // by the gate
+
+	// Of clean detaches, all together.
+	Withdraw, Grace, Hold, Close time.Duration
+}
+
+func (c *Totals) clean(res *Result) {
+	c.Clean++
+	c.Withdraw += res.Withdraw
+	c.Grace += res.Grace
+	c.Hold += res.Hold
+	c.Close += res.Close
 }
 
 // Totals is the count so far.

@@ -80,21 +80,32 @@ func TestRecursion(t *testing.T) {
 		shown  string // of 2001:db8:f::/48; empty: active, and nothing wrong
 	}{
 		{"a gateway on link is the gateway", []string{"2001:db8:f::/48 via " + gw}, "forward eth0/" + gw, ""},
-		{"a gateway behind a router is reached by the router",
-			[]string{"2001:db8:e::/48 via fe80::2 dev eth1", "2001:db8:f::/48 via 2001:db8:e::1"}, "forward eth1/fe80::2", ""},
+		{
+			"a gateway behind a router is reached by the router",
+			[]string{"2001:db8:e::/48 via fe80::2 dev eth1", "2001:db8:f::/48 via 2001:db8:e::1"},
+			"forward eth1/fe80::2", "",
+		},
 		{"two levels", []string{"2001:db8:e::/48 via " + gw, "2001:db8:f::/48 via 2001:db8:e::1"}, "forward eth0/" + gw, ""},
-		{"equal paths to the gateway are shared by weight",
+		{
+			"equal paths to the gateway are shared by weight",
 			[]string{"2001:db8:e::/48 via fe80::2 dev eth1 weight 3, via " + gw, "2001:db8:f::/48 via 2001:db8:e::1 weight 2"},
-			"forward eth0/" + gw + "*2 eth1/fe80::2*6", ""},
+			"forward eth0/" + gw + "*2 eth1/fe80::2*6", "",
+		},
 		{"one of two gateways", []string{"2001:db8:f::/48 via " + gw + ", via 2001:db9::1"}, "forward eth0/" + gw, "gateway 2001:db9::1 unreachable"},
 		{"the default route leads to no gateway", []string{"::/0 dev eth1", "2001:db8:f::/48 via 2001:db9::1"}, "forward eth1", "gateway 2001:db9::1 unreachable"},
 		{"a refused gateway", []string{"2001:db9::/32 blackhole", "2001:db8:f::/48 via 2001:db9::1"}, "unreachable", "gateway 2001:db9::1 unreachable"},
 		{"the router is no gateway of its own", []string{"2001:db8:f::/48 via 2001:db8:1::1"}, "unreachable", "gateway 2001:db8:1::1 unreachable"},
 		{"a route through itself", []string{"2001:db8:f::/48 via 2001:db8:f::1"}, "unreachable", "gateway 2001:db8:f::1 resolves in a loop"},
-		{"two through each other", []string{"2001:db8:e::/48 via 2001:db8:f::1", "2001:db8:f::/48 via 2001:db8:e::1"},
-			"unreachable", "gateway 2001:db8:e::1 resolves in a loop"},
-		{"a loop with a way out takes it", []string{"2001:db8:e::/48 via 2001:db8:f::1, dev eth1", "2001:db8:f::/48 via 2001:db8:e::1"},
-			"forward eth1/2001:db8:e::1", ""},
+		{
+			"two through each other",
+			[]string{"2001:db8:e::/48 via 2001:db8:f::1", "2001:db8:f::/48 via 2001:db8:e::1"},
+			"unreachable", "gateway 2001:db8:e::1 resolves in a loop",
+		},
+		{
+			"a loop with a way out takes it",
+			[]string{"2001:db8:e::/48 via 2001:db8:f::1, dev eth1", "2001:db8:f::/48 via 2001:db8:e::1"},
+			"forward eth1/2001:db8:e::1", "",
+		},
 		{"eight levels", chain(8), "forward eth0/" + gw, ""},
 		{"nine levels", chain(9), "unreachable", "gateway 2001:db8:f:1::1 resolves through more than 8 routes"},
 	} {

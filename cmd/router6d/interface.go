@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/router6d/router6d/internal/config"
 	"github.com/router6d/router6d/internal/control"
 )
 
@@ -37,6 +38,7 @@ func interfaceAdd(socket *string) *cobra.Command {
 	kernelAddresses := f.StringSlice("kernel-address", nil, "address of the kernel's end, with length; may be repeated")
 	kernelRoutes := f.StringSlice("kernel-route", nil, "prefix that the kernel routes into it; may be repeated")
 	queue := f.Int("txqueuelen", 0, "queue of the kernel's end (default 10000)")
+	complete(c, "mode", cobra.FixedCompletions(words(config.ModeCreate, config.ModeAttach), cobra.ShellCompDirectiveNoFileComp))
 	c.RunE = func(c *cobra.Command, names []string) error {
 		kernel := given(map[string]any{
 			"netns": *netns, "addresses": *kernelAddresses, "routes": *kernelRoutes, "txqueuelen": *queue,
@@ -76,6 +78,7 @@ func interfaceDel(socket *string) *cobra.Command {
 		Short: "Detach an interface and print the ledger",
 		Args:  args(cobra.ExactArgs(1)),
 	}
+	c.ValidArgsFunction = one(interfaces(socket))
 	asJSON := c.Flags().Bool("json", false, "print JSON")
 	c.RunE = func(c *cobra.Command, names []string) error {
 		l, err := control.NewClient(*socket).DeleteInterface(c.Context(), names[0])
@@ -101,7 +104,7 @@ func printLedger(w io.Writer, l control.Ledger) {
 	fmt.Fprintf(w, "  close     %9s  in the kernel\n", seconds(l.CloseSeconds))
 	fmt.Fprintf(w, "  total     %9s\n", seconds(l.TotalSeconds))
 	if len(l.Holders) > 0 {
-		fmt.Fprintf(w, "  held by   %s\n", holders(l.Holders))
+		fmt.Fprintf(w, "  held by   %s\n", counts(l.Holders))
 	}
 	if len(l.Waiting) > 0 {
 		fmt.Fprintf(w, "  late      %s\n", strings.Join(l.Waiting, ", "))
@@ -111,12 +114,16 @@ func printLedger(w io.Writer, l control.Ledger) {
 	}
 }
 
-func holders(held map[string]int64) string {
-	var all []string
-	for _, who := range slices.Sorted(maps.Keys(held)) {
-		all = append(all, fmt.Sprintf("%s %d", who, held[who]))
+// counts lists numbers by name.
+func counts[N int | int64](all map[string]N) string {
+	var text []string
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		text = append(text, fmt.Sprintf("%s %d", name, all[name]))
 	}
-	return strings.Join(all, ", ")
+	if text == nil {
+		return "none"
+	}
+	return strings.Join(text, ", ")
 }
 
 func seconds(s float64) time.Duration {

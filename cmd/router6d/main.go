@@ -48,13 +48,17 @@ func (e exitError) Unwrap() error { return e.error }
 
 func root() *cobra.Command {
 	c := group(&cobra.Command{
-		Use:           "router6d",
-		Short:         "A userspace IPv6 router whose interfaces may die at any moment",
+		Use:   "router6d",
+		Short: "A userspace IPv6 router whose interfaces may die at any moment",
+		Long: "A userspace IPv6 router whose interfaces may die at any moment.\n\n" +
+			"What was asked for goes to standard output, errors and hints go to standard\n" +
+			"error. Exit codes: 0 done, 1 not done, 2 the command line is wrong.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	})
 	c.SetFlagErrorFunc(usage)
-	c.AddCommand(runCommand(), checkCommand(), interfaceCommand(), routeCommand(), showCommand(), lookupCommand(), healthCommand(), reloadCommand(), logLevelCommand(), demoCommand())
+	c.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	c.AddCommand(runCommand(), checkCommand(), interfaceCommand(), routeCommand(), showCommand(), lookupCommand(), healthCommand(), reloadCommand(), logLevelCommand(), captureCommand(), demoCommand())
 	return c
 }
 
@@ -94,5 +98,7 @@ func known(c *cobra.Command, got []string) error {
 
 // socketFlag adds --socket to a command that asks a running router.
 func socketFlag(c *cobra.Command) *string {
-	return c.PersistentFlags().String("socket", config.DefaultControl, "control socket of the router")
+	socket := c.PersistentFlags().String("socket", config.DefaultControl, "control socket of the router")
+	complete(c, "socket", files)
+	return socket
 }

@@ -50,6 +50,7 @@ func logLevelCommand() *cobra.Command {
 		Short: "Show or change the level of a running router's log",
 		Args:  args(cobra.MaximumNArgs(1)),
 	}
+	c.ValidArgsFunction = one(levels)
 	socket := socketFlag(c)
 	c.RunE = func(c *cobra.Command, got []string) error {
 		level := ""

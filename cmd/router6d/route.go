@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -44,8 +45,15 @@ func routeAdd(socket *string) *cobra.Command {
 			all, _ := route["paths"].([]map[string]any)
 			route["paths"] = append(all, pathSettings(p))
 		}
-		return control.NewClient(*socket).AddRoute(c.Context(), route)
+		o, err := control.NewClient(*socket).AddRoute(c.Context(), route)
+		if err == nil && o.Hint != "" {
+			fmt.Fprintf(c.ErrOrStderr(), "router6d: %s: %s\n", prefixes[0], o.Hint)
+		}
+		return err
 	}
+	complete(c, "dev", interfaces(socket))
+	complete(c, "path", ways(socket))
+	complete(c, "refuse", cobra.FixedCompletions(words(config.RefuseUnreachable, config.RefuseProhibit, config.RefuseBlackhole), cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 
@@ -64,6 +72,7 @@ func routeDel(socket *string) *cobra.Command {
 		Short: "Take back a route",
 		Args:  args(cobra.ExactArgs(1)),
 	}
+	c.ValidArgsFunction = one(routes(socket))
 	metric := c.Flags().Uint32("metric", 0, "of the route")
 	c.RunE = func(c *cobra.Command, prefixes []string) error {
 		return control.NewClient(*socket).DeleteRoute(c.Context(), prefixes[0], strconv.FormatUint(uint64(*metric), 10))

@@ -26,6 +26,7 @@ func runCommand() *cobra.Command {
 		Args:  args(cobra.NoArgs),
 	}
 	file := c.Flags().StringP("config", "c", "", "configuration file")
+	complete(c, "config", files)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if *file == "" {
 			return usage(c, errors.New("--config FILE is missing"))
@@ -180,7 +181,7 @@ func (d *daemon) wait(ctx context.Context, served <-chan error, hup <-chan os.Si
 		case err := <-served:
 			return err
 		case <-hup:
-			if _, err := d.reload(ctx, false); err != nil {
+			if _, err := d.reload(ctx, false); err != nil && ctx.Err() == nil {
 				d.log.Error("configuration not reloaded", zap.Error(err))
 			}
 		}
@@ -192,6 +193,8 @@ func checkCommand() *cobra.Command {
 		Use:   "check FILE",
 		Short: "Check a configuration file",
 		Args:  args(cobra.ExactArgs(1)),
+
+		ValidArgsFunction: one(files),
 		RunE: func(c *cobra.Command, names []string) error {
 			cfg, err := config.Load(names[0])
 			if err != nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -48,22 +49,43 @@ func showCommand() *cobra.Command {
 func show[T any](what, short string, socket *string, asJSON *bool,
 	get func(*control.Client, context.Context) (T, error), forPeople func(io.Writer, T),
 ) *cobra.Command {
-	return &cobra.Command{
-		Use: what, Short: short, Args: args(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error {
-			v, err := get(control.NewClient(*socket), c.Context())
+	c := &cobra.Command{Use: what, Short: short, Args: args(cobra.NoArgs)}
+	every := watchFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		client := control.NewClient(*socket)
+		if *every == 0 {
+			v, err := get(client, c.Context())
 			if err != nil {
 				return err
 			}
 			return print(c.OutOrStdout(), *asJSON, v, forPeople)
-		},
+		}
+		return watch(c.Context(), c.OutOrStdout(), *every, func(w io.Writer) error {
+			v, err := get(client, c.Context())
+			if err != nil {
+				return err
+			}
+			if *asJSON {
+				return json.NewEncoder(w).Encode(v) // one line each
+			}
+			forPeople(w, v)
+			return nil
+		})
 	}
+	return c
 }
 
 func showEvents(socket *string, asJSON *bool) *cobra.Command {
 	c := &cobra.Command{Use: "events", Short: "The last events, oldest first", Args: args(cobra.NoArgs)}
 	since := c.Flags().Uint64("since", 0, "only those after this sequence number")
+	follow := c.Flags().BoolP("follow", "f", false, "go on with those to come, until the router ends")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		if *follow {
+			if !c.Flags().Changed("since") {
+				since = nil
+			}
+			return followEvents(c.Context(), c.OutOrStdout(), control.NewClient(*socket), since, *asJSON)
+		}
 		all, err := control.NewClient(*socket).Events(c.Context(), *since)
 		if err != nil {
 			return err
@@ -73,20 +95,34 @@ func showEvents(socket *string, asJSON *bool) *cobra.Command {
 	return c
 }
 
-// table writes rows in columns. Their heads are separated by one space. A note
-// stands on a line of its own, below the row before it.
+// followEvents prints events as they come. To be told to stop is no error.
+func followEvents(ctx context.Context, w io.Writer, client *control.Client, since *uint64, asJSON bool) error {
+	err := client.Follow(ctx, since, func(e events.Event) error {
+		if asJSON {
+			return json.NewEncoder(w).Encode(e) // one line each
+		}
+		printEvent(w, e)
+		return nil
+	})
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// table writes rows in columns. Their heads are separated by one space. A cell
+// that is a list takes a line for each entry. A note stands on a line of its own,
+// below the row before it.
 func table(w io.Writer, head string, rows func(row func(cells ...any), note func(string))) {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, strings.ReplaceAll(head, " ", "\t"))
 	n, notes := 0, map[int]string{}
 	rows(func(cells ...any) {
-		text := make([]string, len(cells))
-		for i, c := range cells {
-			text[i] = fmt.Sprint(c)
+		for _, text := range spread(cells) {
+			fmt.Fprintln(t, strings.Join(text, "\t"))
+			n++
 		}
-		fmt.Fprintln(t, strings.Join(text, "\t"))
-		n++
 	}, func(text string) { notes[n] = text })
 	_ = t.Flush() // a Builder takes everything
 	for i, line := range strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n") {
@@ -97,11 +133,31 @@ func table(w io.Writer, head string, rows func(row func(cells ...any), note func
 	}
 }
 
+// spread is the lines that a row takes: as many as its longest cell.
+func spread(cells []any) (lines [][]string) {
+	at := func(i, col int, text string) {
+		for len(lines) <= i {
+			lines = append(lines, make([]string, len(cells)))
+		}
+		lines[i][col] = text
+	}
+	for col, c := range cells {
+		list, ok := c.([]string)
+		if !ok {
+			list = []string{fmt.Sprint(c)}
+		}
+		for i, text := range list {
+			at(i, col, text)
+		}
+	}
+	return lines
+}
+
 func printInterfaces(w io.Writer, all []control.Interface) {
 	table(w, "ID NAME STATE FOR ORIGIN MTU DEVICE RX TX ADDRESSES", func(row func(...any), _ func(string)) {
 		for _, i := range all {
 			row(i.ID, i.Name, i.State, time.Since(i.Since).Round(time.Second), i.Origin, i.MTU, device(i),
-				i.Traffic.RxPackets, i.Traffic.TxPackets, addresses(i))
+				i.Traffic.RxPackets, i.Traffic.TxPackets, strings.Split(addresses(i), ","))
 		}
 	})
 }
@@ -131,11 +187,14 @@ func printRoutes(w io.Writer, all []control.Route) {
 			if r.Active {
 				mark = "*"
 			}
-			row(mark+" "+r.Prefix.String(), r.Source, r.Metric, r.Origin, r.Target)
+			row(mark+" "+r.Prefix.String(), r.Source, r.Metric, r.Origin, targets(r.Target))
 			note(r.Reason)
 		}
 	})
 }
+
+// targets is the paths of a target, each to stand on a line of its own.
+func targets(t string) []string { return strings.Split(strings.ReplaceAll(t, ", ", ",\n"), "\n") }
 
 func printNexthops(w io.Writer, all []control.Nexthops) {
 	table(w, "SLOT TARGET ROUTES NEXTHOPS", func(row func(...any), note func(string)) {
@@ -144,7 +203,7 @@ func printNexthops(w io.Writer, all []control.Nexthops) {
 			for _, n := range g.Nexthops {
 				nhs = append(nhs, nexthop(n))
 			}
-			row(g.Slot, g.Target, g.Routes, strings.Join(nhs, ","))
+			row(g.Slot, targets(g.Target), g.Routes, nhs)
 			note(g.Reason)
 		}
 	})
@@ -185,9 +244,16 @@ func printDrops(w io.Writer, all []control.Drop) {
 func printEpoch(w io.Writer, e control.Epoch) {
 	fmt.Fprintf(w, "lookup_dead_total        %d\n", e.LookupDeadTotal)
 	fmt.Fprintf(w, "draining_tx_total        %d\n", e.DrainingTxTotal)
+	fmt.Fprintf(w, "tx_deadfile_total        %d\n", e.DeadFileTxTotal)
 	fmt.Fprintf(w, "admission_refused_total  %d\n", e.AdmissionRefusedTotal)
+	fmt.Fprintf(w, "interfaces               %s\n", counts(e.Interfaces))
+	fmt.Fprintf(w, "holders                  %s\n", counts(e.Holders))
 	fmt.Fprintf(w, "attached                 %d\n", e.Attached)
 	fmt.Fprintf(w, "detached                 %d clean, %d orphaned, %d orphans now\n", e.DetachClean, e.DetachOrphaned, e.Orphans)
+	if e.DetachClean > 0 {
+		fmt.Fprintf(w, "detach, means            withdraw %v, grace %v, holders %v, close %v\n", seconds(e.Phases["withdraw"]),
+			seconds(e.Phases["grace"]), seconds(e.Phases["hold"]), seconds(e.Phases["close"]))
+	}
 	fmt.Fprintf(w, "epoch                    %d, %d readers\n", e.Epoch, e.Readers)
 	fmt.Fprintf(w, "grace periods            %d, mean %v, longest %v\n", e.Graces, seconds(e.GraceMeanSeconds), seconds(e.GraceMaxSeconds))
 	if e.Deferred > 0 {
@@ -200,8 +266,30 @@ func printEpoch(w io.Writer, e control.Epoch) {
 
 func printEvents(w io.Writer, all []events.Event) {
 	for _, e := range all {
-		fmt.Fprintf(w, "%d %s %s %s%s\n", e.Seq, e.Time.Format("15:04:05.000"), e.Level, e.Event, fields(e.Fields))
+		printEvent(w, e)
 	}
+}
+
+// columns is how wide a line may be for people.
+const columns = 100
+
+// printEvent writes an event on a line. One that is too long has its fields below.
+func printEvent(w io.Writer, e events.Event) {
+	head, tail := fmt.Sprintf("%d %s %s %s", e.Seq, e.Time.Format("15:04:05.000"), e.Level, e.Event), fields(e.Fields)
+	if utf8.RuneCountInString(head+tail) <= columns {
+		fmt.Fprintln(w, head+tail)
+		return
+	}
+	fmt.Fprintln(w, head)
+	line := "   "
+	for word := range strings.FieldsSeq(tail) {
+		if len(line) > 3 && utf8.RuneCountInString(line+" "+word) > columns {
+			fmt.Fprintln(w, line)
+			line = "   "
+		}
+		line += " " + word
+	}
+	fmt.Fprintln(w, line)
 }
 
 // fields are those that say which interface first, and the rest by name.

@@ -97,7 +97,7 @@ const (
 
 // What a file means that does not say.
 const (
-	DefaultControl       = "/run/router6d.sock"
+	DefaultControl       = "/run/router6d/control.sock"
 	DefaultDetachTimeout = time.Second
 	DefaultMTU           = 1500
 	DefaultHopLimit      = 64 // RFC 1700 and its successor, the IANA registry of IP parameters

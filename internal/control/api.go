@@ -42,6 +42,11 @@ type Route struct {
 	Reason string       `json:"reason,omitempty"` // why not, or why not by all its paths
 }
 
+// Offered is what became of a route that was added.
+type Offered struct {
+	Hint string `json:"hint,omitempty"` // why packets do not take it now, or not by all its paths
+}
+
 // Nexthops is one target of routes and what it leads to now.
 type Nexthops struct {
 	Slot     uint32    `json:"slot"`
@@ -83,20 +88,28 @@ type Drop struct {
 // Epoch is the state of lifetimes: grace periods, and the counters that prove
 // the protocol.
 type Epoch struct {
-	LookupDeadTotal       uint64  `json:"lookup_dead_total"` // must be 0
-	DrainingTxTotal       uint64  `json:"draining_tx_total"` // legal: an older snapshot
-	AdmissionRefusedTotal uint64  `json:"admission_refused_total"`
-	Attached              uint64  `json:"attached_total"`
-	DetachClean           uint64  `json:"detach_clean_total"`
-	DetachOrphaned        uint64  `json:"detach_orphaned_total"`
-	Orphans               int     `json:"orphans"` // now
-	Epoch                 uint64  `json:"epoch_current"`
-	Readers               int     `json:"readers"`
-	Graces                uint64  `json:"grace_total"`
-	GraceMeanSeconds      float64 `json:"grace_mean_seconds"`
-	GraceMaxSeconds       float64 `json:"grace_max_seconds"`
-	Deferred              int     `json:"deferred"` // functions that wait for a grace period
-	OldestSeconds         float64 `json:"grace_oldest_seconds"`
+	LookupDeadTotal       uint64 `json:"lookup_dead_total"` // must be 0
+	DrainingTxTotal       uint64 `json:"draining_tx_total"` // legal: an older snapshot
+	DeadFileTxTotal       uint64 `json:"tx_deadfile_total"` // refused by an orphan's port
+	AdmissionRefusedTotal uint64 `json:"admission_refused_total"`
+	Attached              uint64 `json:"attached_total"`
+	DetachClean           uint64 `json:"detach_clean_total"`
+	DetachOrphaned        uint64 `json:"detach_orphaned_total"`
+	Orphans               int    `json:"orphans"` // now
+	// Interfaces counts them by state, Holders the handles that are out by what
+	// they are for.
+	Interfaces map[string]int   `json:"interfaces"`
+	Holders    map[string]int64 `json:"holders"`
+	// Means of clean detaches, by phase.
+	Phases map[string]float64 `json:"detach_phase_mean_seconds"`
+
+	Epoch            uint64  `json:"epoch_current"`
+	Readers          int     `json:"readers"`
+	Graces           uint64  `json:"grace_total"`
+	GraceMeanSeconds float64 `json:"grace_mean_seconds"`
+	GraceMaxSeconds  float64 `json:"grace_max_seconds"`
+	Deferred         int     `json:"deferred"` // functions that wait for a grace period
+	OldestSeconds    float64 `json:"grace_oldest_seconds"`
 	// Slowest names the readers that the oldest open grace period waits for.
 	Slowest []string `json:"slowest,omitempty"`
 	// The FIB.

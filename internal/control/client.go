@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -78,6 +79,36 @@ func (c *Client) Events(ctx context.Context, since uint64) ([]events.Event, erro
 	return get[[]events.Event](ctx, c, "events", url.Values{"since": {strconv.FormatUint(since, 10)}})
 }
 
+// Follow calls fn with every event after one, and with those to come, until the
+// router ends, ctx does or fn fails. Nil is all that are still known. Where
+// events are lost there is one of the name events.Gap.
+func (c *Client) Follow(ctx context.Context, since *uint64, fn func(events.Event) error) error {
+	query := url.Values{"follow": {"true"}}
+	if since != nil {
+		query.Set("since", strconv.FormatUint(*since, 10))
+	}
+	res, err := c.ask(ctx, http.MethodGet, "events", query, nil)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return problem(res)
+	}
+	for d := json.NewDecoder(res.Body); ; {
+		var e events.Event
+		switch err := d.Decode(&e); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("follow events: %w", err)
+		}
+		if err := fn(e); err != nil {
+			return err
+		}
+	}
+}
+
 // Lookup asks where a packet would go. From may be empty.
 func (c *Client) Lookup(ctx context.Context, address, from string) (Lookup, error) {
 	return get[Lookup](ctx, c, "lookup", url.Values{"address": {address}, "from": {from}})
@@ -96,8 +127,9 @@ func (c *Client) DeleteInterface(ctx context.Context, name string) (l Ledger, er
 }
 
 // AddRoute offers a route; route is as in the configuration file.
-func (c *Client) AddRoute(ctx context.Context, route any) error {
-	return c.do(ctx, http.MethodPost, "routes", nil, route, nil)
+func (c *Client) AddRoute(ctx context.Context, route any) (o Offered, err error) {
+	err = c.do(ctx, http.MethodPost, "routes", nil, route, &o)
+	return o, err
 }
 
 // DeleteRoute takes back a route.
@@ -132,35 +164,43 @@ func get[T any](ctx context.Context, c *Client, what string, query url.Values) (
 }
 
 func (c *Client) do(ctx context.Context, method, what string, query url.Values, in, out any) error {
+	res, err := c.ask(ctx, method, what, query, in)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return problem(res)
+	}
+	if out == nil {
+		return nil
+	}
+	return json.NewDecoder(res.Body).Decode(out)
+}
+
+func (c *Client) ask(ctx context.Context, method, what string, query url.Values, in any) (*http.Response, error) {
 	u := url.URL{Scheme: "http", Host: "router6d", Path: "/v1/" + what, RawQuery: query.Encode()}
 	var body bytes.Buffer
 	if in != nil {
 		if err := json.NewEncoder(&body).Encode(in); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	q, err := http.NewRequestWithContext(ctx, method, u.String(), &body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	res, err := c.http.Do(q)
 	if err != nil {
-		return c.explain(err)
+		return nil, c.explain(err)
 	}
-	defer res.Body.Close()
-	return decode(res, out)
+	return res, nil
 }
 
-func decode(res *http.Response, out any) error {
-	d := json.NewDecoder(res.Body)
-	if res.StatusCode == http.StatusOK {
-		if out == nil {
-			return nil
-		}
-		return d.Decode(out)
-	}
+// problem is the error that an answer tells of.
+func problem(res *http.Response) error {
 	var p Problem
-	if err := d.Decode(&p); err != nil {
+	if err := json.NewDecoder(res.Body).Decode(&p); err != nil {
 		return fmt.Errorf("router answered %s", res.Status)
 	}
 	return errors.New(p.Error)

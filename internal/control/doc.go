@@ -5,5 +5,5 @@
 // what is changed is a method of the router.
 //
 // Files in reading order: api.go (what goes over the socket), show.go (from the
-// router to that), server.go, client.go.
+// router to that), server.go, follow.go, capture.go, client.go.
 package control

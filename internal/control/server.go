@@ -1,7 +1,9 @@
 package control
 
 import (
+	"cmp"
 	"context"
+	_ "embed" // openapi.yaml
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -42,12 +45,19 @@ type Server struct {
 	level zap.AtomicLevel // of the log
 	http  http.Server
 	l     net.Listener
+
+	ending context.Context // over when streams are to end
+	end    context.CancelFunc
 }
 
-// Listen opens the socket at path, with mode 0600. One that nobody answers on is
-// replaced; one that a router answers on is not. Who asks before Run waits. The
-// level is that of the log, which can be changed.
+// Listen opens the socket at path, with mode 0600, in a directory that it makes if
+// there is none. A socket that nobody answers on is replaced; one that a router
+// answers on is not. Who asks before Run waits. The level is that of the log,
+// which can be changed.
 func Listen(path string, r *router.Router, ring *events.Ring, level zap.AtomicLevel) (*Server, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
 	if err := clearStale(path); err != nil {
 		return nil, err
 	}
@@ -58,6 +68,7 @@ func Listen(path string, r *router.Router, ring *events.Ring, level zap.AtomicLe
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
 	s := &Server{r: r, ring: ring, level: level, l: l}
+	s.ending, s.end = context.WithCancel(context.Background())
 	s.http.Handler = s.routes()
 	s.http.ReadHeaderTimeout = headerTimeout
 	return s, nil
@@ -100,9 +111,13 @@ func peer(c net.Conn) (text string) {
 }
 
 // Close gives up the socket of a Server that never ran.
-func (s *Server) Close() error { return s.l.Close() }
+func (s *Server) Close() error {
+	s.end()
+	return s.l.Close()
+}
 
-// Run answers until ctx ends, and then lets answers under way finish.
+// Run answers until ctx ends, and then lets answers under way finish. Streams end
+// at once.
 func (s *Server) Run(ctx context.Context) error {
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(s.l) }()
@@ -111,6 +126,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 	}
+	s.end()
 	grace, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
 	err := s.http.Shutdown(grace)
@@ -123,26 +139,48 @@ func (s *Server) Run(ctx context.Context) error {
 
 func (s *Server) routes() http.Handler {
 	m := http.NewServeMux()
-	m.HandleFunc("GET /v1/interfaces", show(s, showInterfaces))
-	m.HandleFunc("GET /v1/routes", show(s, showRoutes))
-	m.HandleFunc("GET /v1/nexthops", show(s, showNexthops))
-	m.HandleFunc("GET /v1/epoch", show(s, showEpoch))
-	m.HandleFunc("GET /v1/counters", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, showCounters(s.r.Plane.Stats()))
-	})
-	m.HandleFunc("GET /v1/drops", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, showDrops(s.r.Plane.Stats()))
-	})
-	m.HandleFunc("GET /v1/health", s.health)
-	m.HandleFunc("GET /v1/events", s.events)
-	m.HandleFunc("GET /v1/lookup", s.lookup)
-	m.HandleFunc("POST /v1/interfaces", s.addInterface)
-	m.HandleFunc("DELETE /v1/interfaces/{name}", s.deleteInterface)
-	m.HandleFunc("POST /v1/routes", s.addRoute)
-	m.HandleFunc("DELETE /v1/routes", s.deleteRoute)
-	m.HandleFunc("POST /v1/reload", s.reload)
-	m.Handle("/v1/log-level", s.level) // GET and PUT {"level": "debug"}
+	for pattern, h := range s.operations() {
+		m.HandleFunc(pattern, h)
+	}
 	return m
+}
+
+// operations is all that can be asked; openapi.yaml describes it.
+func (s *Server) operations() map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		"GET /v1/openapi.yaml":         openAPI,
+		"GET /v1/interfaces":           show(s, showInterfaces),
+		"GET /v1/routes":               show(s, showRoutes),
+		"GET /v1/nexthops":             show(s, showNexthops),
+		"GET /v1/epoch":                show(s, showEpoch),
+		"GET /v1/counters":             func(w http.ResponseWriter, _ *http.Request) { answer(w, showCounters(s.r.Plane.Stats())) },
+		"GET /v1/drops":                func(w http.ResponseWriter, _ *http.Request) { answer(w, showDrops(s.r.Plane.Stats())) },
+		"GET /v1/health":               s.health,
+		"GET /v1/events":               s.events,
+		"GET /v1/lookup":               s.lookup,
+		"GET /v1/capture":              s.capture,
+		"POST /v1/interfaces":          s.addInterface,
+		"DELETE /v1/interfaces/{name}": s.deleteInterface,
+		"POST /v1/routes":              s.addRoute,
+		"DELETE /v1/routes":            s.deleteRoute,
+		"POST /v1/reload":              s.reload,
+		"GET /v1/log-level":            s.logLevel,
+		"PUT /v1/log-level":            s.logLevel,
+	}
+}
+
+// logLevel leaves it to zap, which speaks JSON and does not say so.
+func (s *Server) logLevel(w http.ResponseWriter, q *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	s.level.ServeHTTP(w, q)
+}
+
+//go:embed openapi.yaml
+var openAPIText []byte
+
+func openAPI(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/yaml")
+	_, _ = w.Write(openAPIText) // the client has gone
 }
 
 // show answers with what fn reads of the router in one turn.
@@ -165,20 +203,31 @@ func (s *Server) health(w http.ResponseWriter, q *http.Request) {
 }
 
 func (s *Server) events(w http.ResponseWriter, q *http.Request) {
-	var since uint64
-	if text := q.FormValue("since"); text != "" {
-		n, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			refuse(w, http.StatusBadRequest, fmt.Errorf("since: %q is not a number", text))
-			return
+	since, err := parseSince(q.FormValue("since"))
+	switch {
+	case err != nil:
+		refuse(w, http.StatusBadRequest, err)
+	case q.FormValue("follow") == "true":
+		s.follow(w, q, since)
+	default:
+		all := s.ring.Since(*cmp.Or(since, new(uint64)))
+		if all == nil {
+			all = []events.Event{}
 		}
-		since = n
+		answer(w, all)
 	}
-	all := s.ring.Since(since)
-	if all == nil {
-		all = []events.Event{}
+}
+
+// parseSince is nil for who does not say.
+func parseSince(text string) (*uint64, error) {
+	if text == "" {
+		return nil, nil
 	}
-	answer(w, all)
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("since: %q is not a number", text)
+	}
+	return &n, nil
 }
 
 func (s *Server) lookup(w http.ResponseWriter, q *http.Request) {
@@ -221,10 +270,12 @@ func (s *Server) deleteInterface(w http.ResponseWriter, q *http.Request) {
 
 func (s *Server) addRoute(w http.ResponseWriter, q *http.Request) {
 	c, err := body(w, q, config.ParseRoute)
-	if err == nil {
-		err = s.r.AddRoute(q.Context(), c)
+	if err != nil {
+		reply(w, struct{}{}, err)
+		return
 	}
-	reply(w, struct{}{}, err)
+	now, err := s.r.AddRoute(q.Context(), c)
+	reply(w, showOffered(now), err)
 }
 
 func (s *Server) deleteRoute(w http.ResponseWriter, q *http.Request) {

@@ -2,6 +2,7 @@ package control
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/router6d/router6d/dataplane"
 	"github.com/router6d/router6d/fib"
@@ -91,6 +92,8 @@ func showEpoch(r *router.Router, t *loop.Turn) Epoch {
 	p := r.Plane.Stats()
 	e := Epoch{
 		LookupDeadTotal: p.DeadLookups, DrainingTxTotal: p.DrainingSent, AdmissionRefusedTotal: totals.Refused,
+		DeadFileTxTotal: p.Dropped[dataplane.InterfaceSevered], Phases: phases(totals),
+		Interfaces: map[string]int{}, Holders: map[string]int64{},
 		Attached: totals.Attached, DetachClean: totals.Clean, DetachOrphaned: totals.Orphaned,
 		Epoch: s.Epoch, Readers: s.Readers, Graces: s.Graces, GraceMaxSeconds: s.GraceMax.Seconds(),
 		Deferred: s.Deferred, OldestSeconds: s.Oldest.Seconds(), Slowest: s.Slowest,
@@ -101,11 +104,36 @@ func showEpoch(r *router.Router, t *loop.Turn) Epoch {
 		e.GraceMeanSeconds = s.GraceSum.Seconds() / float64(s.Graces)
 	}
 	for _, in := range r.Interfaces.All(t) {
-		if in.State == ifmgr.Orphaned {
-			e.Orphans++
+		e.Interfaces[in.State.String()]++
+		for who, n := range in.Held {
+			e.Holders[who] += n
 		}
 	}
+	e.Orphans = e.Interfaces[ifmgr.Orphaned.String()]
 	return e
+}
+
+// phases are the means of clean detaches.
+func phases(c ifmgr.Totals) map[string]float64 {
+	all := map[string]float64{}
+	for phase, sum := range map[string]time.Duration{
+		"withdraw": c.Withdraw, "grace": c.Grace, "hold": c.Hold, "close": c.Close,
+	} {
+		if c.Clean > 0 {
+			all[phase] = sum.Seconds() / float64(c.Clean)
+		}
+	}
+	return all
+}
+
+func showOffered(s rib.Step) Offered {
+	switch {
+	case s.Reason == "":
+		return Offered{}
+	case s.Group.Emptied():
+		return Offered{"offered, but leads nowhere now: " + s.Reason}
+	}
+	return Offered{"offered, but not by all its paths now: " + s.Reason}
 }
 
 // showLookup is what the packet path would do with a packet from one address to

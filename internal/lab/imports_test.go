@@ -16,13 +16,14 @@ const module = "github.com/router6d/router6d/"
 // picture is who may import whom, of what is ours. To add an edge is to change
 // the picture in ARCHITECTURE.md.
 var picture = map[string][]string{
-	"cmd/router6d": {"internal/config", "internal/control", "internal/demo", "internal/events", "internal/health", "internal/metrics", "internal/router"},
+	"cmd/router6d": {"internal/capture", "internal/config", "internal/control", "internal/demo", "internal/events", "internal/health", "internal/metrics", "internal/router"},
 
 	"internal/control": {
-		"internal/router", "internal/config", "internal/events", "internal/header", "internal/health", "internal/loop",
+		"internal/router", "internal/capture", "internal/config", "internal/events", "internal/header", "internal/health", "internal/loop",
 		"dataplane", "fib", "ifmgr", "rib",
 	},
 	"internal/metrics": {"dataplane", "fib", "ifmgr", "internal/loop"},
+	"internal/capture": {"dataplane", "internal/header"},
 	"internal/health":  {"internal/loop"},
 	"internal/router":  {"dataplane", "fib", "ifmgr", "rib", "internal/config", "internal/epoch", "internal/link", "internal/loop"},
 
@@ -73,6 +74,7 @@ var outside = map[string][]string{
 	"github.com/anishathalye/porcupine":   {},
 	"github.com/rogpeppe/go-internal":     {},
 	"github.com/prometheus/client_golang": {"internal/metrics"},
+	"github.com/gopacket/gopacket":        {"internal/capture"},
 	"github.com/coreos/go-systemd":        {"cmd/router6d"},
 }
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 
 	"go.uber.org/zap"
 
@@ -60,10 +62,11 @@ func (r *Router) DeleteInterface(ctx context.Context, name string) (ifmgr.Result
 // metric already.
 var ErrRouteExists = errors.New("route exists")
 
-// AddRoute offers a static route at run time.
-func (r *Router) AddRoute(ctx context.Context, c config.Route) error {
+// AddRoute offers a static route at run time. It returns what lookups make of
+// the route now; that is zero if they find better ones.
+func (r *Router) AddRoute(ctx context.Context, c config.Route) (now rib.Step, err error) {
 	route := staticRoute(c, rib.Runtime)
-	return r.Loop.Do(ctx, func(t *loop.Turn) error {
+	err = r.Loop.Do(ctx, func(t *loop.Turn) error {
 		if old, ok := r.RIB.Get(t, route.Key()); ok {
 			return fmt.Errorf("%v metric %d, from %v: %w", c.Prefix, c.Metric, old.Origin, ErrRouteExists)
 		}
@@ -71,21 +74,51 @@ func (r *Router) AddRoute(ctx context.Context, c config.Route) error {
 		if err == nil {
 			r.log.Info("route added", zap.Stringer("prefix", c.Prefix), zap.Uint32("metric", c.Metric),
 				zap.Stringer("target", route.Target))
+			now = r.step(t, route.Key())
 		}
 		return err
 	})
+	return now, err
+}
+
+// step is that of a route in the lookup of its prefix.
+func (r *Router) step(t *loop.Turn, k rib.Key) rib.Step {
+	for _, s := range r.RIB.Explain(t, k.Prefix.Addr()) {
+		if s.Route.Target != nil && s.Route.Key() == k {
+			return s
+		}
+	}
+	return rib.Step{}
 }
 
 // DeleteRoute takes back a static route.
 func (r *Router) DeleteRoute(ctx context.Context, prefix netip.Prefix, metric uint32) error {
 	key := rib.Key{Prefix: prefix, Source: rib.Static, Metric: metric}
 	return r.Loop.Do(ctx, func(t *loop.Turn) error {
+		if _, ok := r.RIB.Get(t, key); !ok {
+			return r.noRoute(t, key)
+		}
 		err := r.RIB.Apply(t, rib.Update{Source: rib.Static, Withdraw: []rib.Key{key}})
 		if err == nil {
 			r.log.Info("route deleted", zap.Stringer("prefix", prefix), zap.Uint32("metric", metric))
 		}
 		return err
 	})
+}
+
+// noRoute says which metrics there are instead.
+func (r *Router) noRoute(t *loop.Turn, k rib.Key) error {
+	var others []string
+	for s := range r.RIB.All(t) {
+		if s.Prefix == k.Prefix && s.Source == rib.Static {
+			others = append(others, strconv.FormatUint(uint64(s.Metric), 10))
+		}
+	}
+	err := fmt.Errorf("%w: no static route to %v with metric %d", rib.ErrNoRoute, k.Prefix, k.Metric)
+	if len(others) > 0 {
+		err = fmt.Errorf("%w, only with %s", err, strings.Join(others, " and "))
+	}
+	return err
 }
 
 // staticRoute is what a route of the configuration offers.

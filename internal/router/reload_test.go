@@ -99,7 +99,7 @@ func (d *desk) route(text string) {
 	d.t.Helper()
 	c, err := config.ParseRoute([]byte(text))
 	if err == nil {
-		err = d.AddRoute(d.t.Context(), c)
+		_, err = d.AddRoute(d.t.Context(), c)
 	}
 	if err != nil {
 		d.t.Fatal(err)
@@ -167,8 +167,8 @@ func TestReloadAppliesTheDifference(t *testing.T) {
 		{name: "nothing", before: two, after: two},
 		{
 			name:   "paths in another order are the same route",
-			before: two + "routes: [{prefix: '::/0', paths: [{dev: red, weight: 2}, {dev: blue}]}]",
-			after:  two + "routes: [{prefix: '::/0', paths: [{dev: blue}, {dev: red, weight: 2}]}]",
+			before: two + "routes: [{prefix: '::/0', paths: [{dev: blue}, {dev: red, weight: 2}]}]",
+			after:  two + "routes: [{prefix: '::/0', paths: [{dev: red, weight: 2}, {dev: blue}]}]",
 		},
 		{
 			name:   "routes come, change and go",
@@ -338,15 +338,18 @@ func TestReloadRefuses(t *testing.T) {
 	}{
 		{
 			"a name of run time", func(d *desk) { d.run("{green: {}}") },
-			two + "  green: {}\n", []string{"interface green: there is one of that name that was added at run time: delete it first"},
+			two + "  green: {}\n",
+			[]string{"interface green: there is one of that name that was added at run time: delete it first"},
 		},
 		{
 			"a name of run time that is waited for", func(d *desk) { d.run("{lab0: {mode: attach}}") },
-			waiting, []string{"interface lab0: there is one of that name that was added at run time"},
+			waiting,
+			[]string{"interface lab0: there is one of that name that was added at run time"},
 		},
 		{
 			"an address of run time", func(d *desk) { d.run("{green: {addresses: [2001:db8:9::1/64]}}") },
-			strings.Replace(two, ":1::1/64", ":9::1/48", 1), []string{"interface red: 2001:db8:9::1: address is taken: it is green's"},
+			strings.Replace(two, ":1::1/64", ":9::1/48", 1),
+			[]string{"interface red: 2001:db8:9::1: address is taken: it is green's"},
 		},
 		{
 			"a route of run time", func(d *desk) { d.route("{prefix: '2001:db8:a::/48', dev: red, metric: 7}") },

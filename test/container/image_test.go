@@ -44,9 +44,11 @@ func importGo() error {
 		return err
 	}
 	return importTar(
-		[]string{"--create", "--transform=s,^\\./," + golang[1:] + "/,", unread, unseen,
+		[]string{
+			"--create", "--transform=s,^\\./," + golang[1:] + "/,", unread, unseen,
 			"--directory=" + strings.TrimSpace(goroot), "./bin", "./pkg", "./src", "./VERSION", "./go.env",
-			"--directory=" + workDir, "tmp"},
+			"--directory=" + workDir, "tmp",
+		},
 		"--change=ENV PATH="+golang+"/bin GOTOOLCHAIN=local GOCACHE=/tmp/cache", "-", goImage)
 }
 

@@ -15,5 +15,5 @@
 // Files, in reading order: main_test.go (the program under test), command_test.go
 // (running others), daemon_test.go (running the daemon, its log, its end),
 // lab_test.go (scenery); then the stories: ping, mtu, detach, carrier, attach,
-// failure, show, wire (scapy), ecmp, demo, readme.
+// failure, show, manners, openapi, wire (scapy), ecmp, reload, demo, readme, docs.
 package e2e

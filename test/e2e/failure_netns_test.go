@@ -82,9 +82,9 @@ func TestStartFails(t *testing.T) {
 			says:   []string{"4194305"},
 		},
 		{
-			name:   "a socket in a directory that is not there",
-			config: "control: /run/nowhere/sock\n" + standard,
-			says:   []string{"/run/nowhere/sock"},
+			name:   "a socket in a directory that can not be made",
+			config: "control: /proc/nowhere/sock\n" + standard,
+			says:   []string{"control socket", "/proc/nowhere"},
 		},
 		{
 			name:   "IPv6 off in the namespace",

@@ -286,7 +286,7 @@ func TestReloadKeepsRunTime(t *testing.T) {
 	t.Run("what the file no longer has goes", func(t *testing.T) {
 		id := d.iface("blue").ID
 		d.reload(strings.Split(standard, "  blue:")[0])
-		if l := d.awaitOf("interface detached", id); l.Cause != "no longer in the configuration" {
+		if l := d.awaitOf("interface detached", id); l.Cause != "requested: no longer in the configuration" {
 			t.Errorf("cause = %q", l.Cause)
 		}
 		d.wantOrigins("2001:db8:a::/48 runtime", "green runtime", "red file")
@@ -399,4 +399,27 @@ func TestReloadOfWhatIsWaitedFor(t *testing.T) {
 	deleteLink(t, blue, "blue")
 	d.awaitOf("interface detached", id)
 	d.wantOrigins("red file")
+}
+
+// TestReloadWhileOneCanNotBeMade reloads what has nothing to do with an interface
+// whose namespace is gone, and what has.
+func TestReloadWhileOneCanNotBeMade(t *testing.T) {
+	privileged(t)
+	red := namespace(t, "red")
+	namespace(t, "blue")
+	config := strings.ReplaceAll(standard, "  blue:\n", "  blue:\n    recreate: true\n")
+	d := start(t, config)
+	id := d.awaitUp("blue", 0).ID
+	ip(t, "netns del blue")
+	d.awaitOf("interface detached", id)
+	d.await("interface not there yet", func(l line) bool { return l.Iface == "blue" })
+	if got, want := d.reload(config+"routes: [{prefix: '2001:db8:a::/48', dev: blue}]\n"), "add     route 2001:db8:a::/48 metric 0: dev blue\n"; got != want {
+		t.Errorf("reload = %q, want %q", got, want)
+	}
+	d.edit(strings.ReplaceAll(config, "recreate: true", "recreate: true\n    hop-limit: 9"))
+	d.cli("reload").want(t, 1, "blue", "no such file")
+	d.wantOrigins("2001:db8:a::/48 file", "red file")
+	ip(t, "netns add blue")
+	d.awaitUp("blue", id)
+	reaches(t, red, blueAddr)
 }

@@ -143,7 +143,8 @@ func TestFlowFallsToItsCover(t *testing.T) {
 
 func (s *stage) route(prefix, dev string, metric uint32) {
 	s.t.Helper()
-	s.must(s.r.AddRoute(s.t.Context(), config.Route{
+	_, err := s.r.AddRoute(s.t.Context(), config.Route{
 		Prefix: netip.MustParsePrefix(prefix), Metric: metric, Paths: []config.Path{{Dev: dev, Weight: 1}},
-	}))
+	})
+	s.must(err)
 }
