@@ -20,6 +20,6 @@ COPY deploy/router6d.yaml /etc/router6d/router6d.yaml
 # The control socket is the only thing it writes: a root that is read-only will do.
 VOLUME /run
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 \
-	CMD ["/usr/bin/router6d", "health"]
+	CMD ["/usr/bin/router6d", "show", "health"]
 ENTRYPOINT ["/usr/bin/router6d"]
 CMD ["run", "--config", "/etc/router6d/router6d.yaml"]

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
@@ -17,7 +18,7 @@ import (
 // within two seconds.
 const healthTimeout = 4 * time.Second
 
-func healthCommand() *cobra.Command {
+func showHealth(socket *string, asJSON *bool) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "health",
 		Short: "Whether a running router moves: its loop and its workers",
@@ -25,15 +26,15 @@ func healthCommand() *cobra.Command {
 			"batch, each within a second. The exit code is 0 if so, and 1 if not.",
 		Args: args(cobra.NoArgs),
 	}
-	socket := socketFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		ctx, cancel := context.WithTimeout(c.Context(), healthTimeout)
 		defer cancel()
 		if err := control.NewClient(*socket).Health(ctx); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintln(c.OutOrStdout(), "healthy")
-		return err
+		return print(c.OutOrStdout(), *asJSON, control.Health{Healthy: true}, func(w io.Writer, _ control.Health) {
+			fmt.Fprintln(w, "healthy")
+		})
 	}
 	return c
 }

@@ -58,7 +58,7 @@ func root() *cobra.Command {
 	})
 	c.SetFlagErrorFunc(usage)
 	c.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
-	c.AddCommand(runCommand(), checkCommand(), interfaceCommand(), routeCommand(), showCommand(), lookupCommand(), healthCommand(), reloadCommand(), logLevelCommand(), captureCommand(), demoCommand())
+	c.AddCommand(runCommand(), checkCommand(), interfaceCommand(), routeCommand(), showCommand(), lookupCommand(), reloadCommand(), logLevelCommand(), captureCommand(), demoCommand())
 	return c
 }
 

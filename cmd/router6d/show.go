@@ -42,6 +42,7 @@ func showCommand() *cobra.Command {
 		show("drops", "Packets that ended here, by reason", socket, asJSON, (*control.Client).Drops, printDrops),
 		show("epoch", "Grace periods, detaches and the counters that prove them", socket, asJSON, (*control.Client).Epoch, printEpoch),
 		showEvents(socket, asJSON),
+		showHealth(socket, asJSON),
 	)
 	return c
 }

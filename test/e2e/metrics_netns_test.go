@@ -103,20 +103,20 @@ func TestMetricsPortIsTaken(t *testing.T) {
 func TestHealth(t *testing.T) {
 	privileged(t)
 	d := start(t, "interfaces: {}\n")
-	if r := d.cli("health"); r.code != 0 || r.out != "healthy\n" {
+	if r := d.cli("show health"); r.code != 0 || r.out != "healthy\n" {
 		t.Errorf("health: code = %d, said %q %q", r.code, r.out, r.errout)
 	}
 	if err := d.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	if r := d.cli("health"); r.code != 1 {
+	if r := d.cli("show health"); r.code != 1 {
 		t.Errorf("health of a stopped router: code = %d, want 1", r.code)
 	}
 	if err := d.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 	d.stop()
-	if r := d.cli("health"); r.code != 1 {
+	if r := d.cli("show health"); r.code != 1 {
 		t.Errorf("health of no router: code = %d, want 1", r.code)
 	}
 }
