@@ -54,7 +54,7 @@ bench:
 
 # Withdrawal and restoration by number of routes, beside the kernel.
 bench-detach: build
-	ROUTER6D_PRIVILEGED=1 ROUTER6D_BENCH=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 30m -v -run Detach ./test/bench
+	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -tags bench -count=1 -timeout 30m -v -run Detach ./test/bench
 
 # Installs what is missing, with apt-get.
 peers:

@@ -65,15 +65,15 @@ func (s *stage) watch(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		now := s.forwarded(ctx)
+		now := s.forwarded()
 		fmt.Fprintln(s.o.Live, s.line(float64(now-last)*8/1e9))
 		last = now
 	}
 }
 
 // forwarded is the bytes that west and east have brought so far.
-func (s *stage) forwarded(ctx context.Context) (n uint64) {
-	s.fault(s.router.Loop.Do(ctx, func(t *loop.Turn) error {
+func (s *stage) forwarded() (n uint64) {
+	s.fault(s.router.Loop.Do(context.Background(), func(t *loop.Turn) error {
 		for _, in := range s.router.Interfaces.All(t) {
 			if in.Name == "west" || in.Name == "east" {
 				n += in.Traffic.RxBytes.Load()

@@ -1,3 +1,5 @@
+//go:build bench
+
 package bench
 
 import (
@@ -15,6 +17,7 @@ import (
 
 	"github.com/router6d/router6d/internal/control"
 	"github.com/router6d/router6d/internal/lab"
+	"github.com/router6d/router6d/internal/netlab/nstest"
 )
 
 const (
@@ -27,7 +30,7 @@ const (
 // TestBenchDetachCommand prints how long a detach takes for who asks for it over
 // the control socket, kernel and all.
 func TestBenchDetachCommand(t *testing.T) {
-	asked(t)
+	nstest.Privileged(t)
 	var text strings.Builder
 	text.WriteString("interfaces: {wan: {}}\nroutes:\n")
 	for i, p := range lab.Prefixes(t, fileRoutes) {
@@ -56,7 +59,7 @@ func TestBenchDetachCommand(t *testing.T) {
 // TestBenchIdleDetach prints what a thousand interfaces with nothing to do need,
 // and how long it takes to end them all.
 func TestBenchIdleDetach(t *testing.T) {
-	asked(t)
+	nstest.Privileged(t)
 	var text strings.Builder
 	text.WriteString("interfaces:\n")
 	for i := range idleInterfaces {

@@ -1,3 +1,5 @@
+//go:build bench
+
 package bench
 
 import (
@@ -19,6 +21,7 @@ import (
 	"github.com/router6d/router6d/internal/link"
 	"github.com/router6d/router6d/internal/loop"
 	"github.com/router6d/router6d/internal/netlab"
+	"github.com/router6d/router6d/internal/netlab/nstest"
 	"github.com/router6d/router6d/rib"
 )
 
@@ -31,7 +34,7 @@ const (
 // and back, for numbers of prefixes and of groups on the interface; and beside
 // it how long the kernel takes to delete a link with the same routes.
 func TestBenchDetach(t *testing.T) {
-	asked(t)
+	nstest.Privileged(t)
 	var at10, at160k float64
 	for _, groups := range []int{16, 256} {
 		for _, n := range []int{10, 1_000, 160_147, 1_000_000} {

@@ -1,10 +1,9 @@
-// Package bench measures, with a peer beside each figure. It does nothing unless
-// ROUTER6D_BENCH is set: make bench-detach.
+//go:build bench
+
 package bench
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -13,15 +12,6 @@ import (
 )
 
 func TestMain(m *testing.M) { nstest.Main(m) }
-
-// asked skips what nobody asked for.
-func asked(t *testing.T) {
-	t.Helper()
-	if os.Getenv("ROUTER6D_BENCH") != "1" {
-		t.Skip("not asked for: make bench-detach")
-	}
-	nstest.Privileged(t)
-}
 
 // times is a sample of durations.
 type times []time.Duration
