@@ -14,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
@@ -23,15 +22,14 @@ import (
 	"github.com/router6d/router6d/internal/config"
 	"github.com/router6d/router6d/internal/events"
 	"github.com/router6d/router6d/internal/health"
+	"github.com/router6d/router6d/internal/httpd"
 	"github.com/router6d/router6d/internal/loop"
 	"github.com/router6d/router6d/internal/router"
 	"github.com/router6d/router6d/rib"
 )
 
 const (
-	maxBody         = 64 << 10        // a request is one interface or one route
-	headerTimeout   = 5 * time.Second // of a local client
-	shutdownTimeout = 2 * time.Second // for answers under way
+	maxBody = 64 << 10 // a request is one interface or one route
 )
 
 // A Server answers on the control socket.
@@ -70,7 +68,7 @@ func Listen(path string, r *router.Router, ring *events.Ring, level zap.AtomicLe
 	s := &Server{r: r, ring: ring, level: level, l: l}
 	s.ending, s.end = context.WithCancel(context.Background())
 	s.http.Handler = s.routes()
-	s.http.ReadHeaderTimeout = headerTimeout
+	s.http.ReadHeaderTimeout = httpd.HeaderTimeout
 	return s, nil
 }
 
@@ -119,22 +117,8 @@ func (s *Server) Close() error {
 // Run answers until ctx ends, and then lets answers under way finish. Streams end
 // at once.
 func (s *Server) Run(ctx context.Context) error {
-	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(s.l) }()
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-	}
-	s.end()
-	grace, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
-	defer cancel()
-	err := s.http.Shutdown(grace)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = s.http.Close()
-	}
-	<-served
-	return err
+	defer context.AfterFunc(ctx, s.end)()
+	return httpd.Serve(ctx, &s.http, s.l)
 }
 
 func (s *Server) routes() http.Handler {

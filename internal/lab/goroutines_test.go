@@ -16,12 +16,11 @@ const root = "../.."
 // starters is where goroutines may be started, outside of tests: files, and
 // folders of scenery.
 var starters = []string{
-	"cmd/router6d/run.go",        // the control socket, metrics, the watchdog
-	"dataplane/plane.go",         // workers
-	"ifmgr/detach.go",            // the kernel's part of a detach
-	"internal/router/run.go",     // loop, watch, keeper
-	"internal/control/server.go", // HTTP
-	"internal/metrics/server.go", // HTTP
+	"cmd/router6d/run.go",     // the control socket, metrics, the watchdog
+	"dataplane/plane.go",      // workers
+	"ifmgr/detach.go",         // the kernel's part of a detach
+	"internal/router/run.go",  // loop, watch, keeper
+	"internal/httpd/serve.go", // HTTP, of control and metrics
 	"internal/demo/",
 	"internal/lab/",
 	"internal/netlab/",

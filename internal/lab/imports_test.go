@@ -19,12 +19,13 @@ var picture = map[string][]string{
 	"cmd/router6d": {"internal/capture", "internal/config", "internal/control", "internal/demo", "internal/events", "internal/health", "internal/metrics", "internal/router"},
 
 	"internal/control": {
-		"internal/router", "internal/capture", "internal/config", "internal/events", "internal/header", "internal/health", "internal/loop",
+		"internal/router", "internal/capture", "internal/config", "internal/events", "internal/header", "internal/health", "internal/httpd", "internal/loop",
 		"dataplane", "fib", "ifmgr", "rib",
 	},
-	"internal/metrics": {"dataplane", "fib", "ifmgr", "internal/loop"},
+	"internal/metrics": {"dataplane", "fib", "ifmgr", "internal/httpd", "internal/loop"},
 	"internal/capture": {"dataplane", "internal/header"},
 	"internal/health":  {"internal/loop"},
+	"internal/httpd":   nil,
 	"internal/router":  {"dataplane", "fib", "ifmgr", "rib", "internal/config", "internal/epoch", "internal/link", "internal/loop"},
 
 	"dataplane": {"fib", "ifmgr", "internal/epoch", "internal/header", "internal/link", "internal/loop"},

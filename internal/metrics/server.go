@@ -2,18 +2,18 @@ package metrics
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
 	"time"
+
+	"github.com/router6d/router6d/internal/httpd"
 )
 
 const (
-	requestTimeout  = 5 * time.Second  // for the whole of a request
-	answerTimeout   = 30 * time.Second // for a client that reads slowly
-	shutdownTimeout = 2 * time.Second  // for answers under way
+	requestTimeout = 5 * time.Second  // for the whole of a request
+	answerTimeout  = 30 * time.Second // for a client that reads slowly
 )
 
 // A Server answers GET /metrics. Whoever reaches it may ask: it listens where it
@@ -43,20 +43,4 @@ func (s *Server) Addr() net.Addr { return s.l.Addr() }
 func (s *Server) Close() error { return s.l.Close() }
 
 // Run answers until ctx ends, and then lets answers under way finish.
-func (s *Server) Run(ctx context.Context) error {
-	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(s.l) }()
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-	}
-	grace, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
-	defer cancel()
-	err := s.http.Shutdown(grace)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = s.http.Close()
-	}
-	<-served
-	return err
-}
+func (s *Server) Run(ctx context.Context) error { return httpd.Serve(ctx, &s.http, s.l) }
