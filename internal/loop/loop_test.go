@@ -451,3 +451,15 @@ func BenchmarkDo(b *testing.B) {
 	cancel()
 	<-ended
 }
+
+// TestDeferredCountsFromTheTurnOn: what a turn puts off is not forgotten until
+// its grace period begins.
+func TestDeferredCountsFromTheTurnOn(t *testing.T) {
+	l, _ := start(t)
+	do(t, l, func(t2 *Turn) {
+		t2.AfterGrace(func(*Turn) {})
+		if n := t2.Stats().Deferred; n != 1 {
+			t.Errorf("deferred = %d, want 1", n)
+		}
+	})
+}

@@ -26,6 +26,7 @@ func (t *Turn) Stats() Stats {
 	s := t.l.stats
 	s.Epoch = t.l.dom.Epoch()
 	s.Readers = t.l.dom.Readers()
+	s.Deferred = len(t.l.pending) // of this burst, whose grace period is yet to begin
 	for _, g := range t.l.graces {
 		s.Deferred += len(g.fns)
 	}

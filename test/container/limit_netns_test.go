@@ -48,8 +48,8 @@ func TestLittleMemoryAndHalfAProcessor(t *testing.T) {
 		flow <- err
 	}()
 	usage := strings.Fields(must(t, "stats", "--no-stream", "--format", "{{.CPUPerc}} {{.MemUsage}}", r.name))
-	cycles, err := churn(r, green, flow)
-	if err != nil {
+	cycles := churn(r, green, flow)
+	if err := <-flow; err != nil {
 		t.Error(err)
 	}
 	t.Logf("processor and memory under load: %v; %d interfaces made and destroyed", usage, cycles)
