@@ -53,8 +53,12 @@ func (r *Router) Reload(ctx context.Context, next *config.Config, dry bool) ([]C
 	if err != nil {
 		return nil, errors.Join(err, r.discard(made, d.add))
 	}
-	for _, p := range attached {
-		p.Settle(ctx)
+	for _, p := range made {
+		if slices.Contains(attached, p) {
+			p.Settle(ctx)
+		} else if err := p.Discard(); err != nil { // told by apply
+			r.log.Error("device not closed", zap.Error(err))
+		}
 	}
 	for _, done := range ended {
 		<-done // within the detach timeout
