@@ -276,19 +276,10 @@ func TestStalledCapture(t *testing.T) {
 	d.stop() // while one is stalled
 }
 
-var captureLab = regexp.MustCompile("(?ms)^```sh\n(# capture lab\n.*?)^```$")
-
 // TestCaptureLab runs the block of docs/capture.md as it stands.
 func TestCaptureLab(t *testing.T) {
 	privileged(t)
-	text, err := os.ReadFile(filepath.Join(root, "docs/capture.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	block := captureLab.FindSubmatch(text)
-	if block == nil {
-		t.Fatal("docs/capture.md has no block that begins with ```sh and # capture lab")
-	}
+	commands := block(t, "docs/capture.md", "capture lab")
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "bin"), 0o755); err != nil {
 		t.Fatal(err)
@@ -296,7 +287,7 @@ func TestCaptureLab(t *testing.T) {
 	if err := os.Symlink(binary(t), filepath.Join(dir, "bin/router6d")); err != nil {
 		t.Fatal(err)
 	}
-	p := prepare(t, "bash", "-e", "-c", string(block[1]))
+	p := prepare(t, "bash", "-e", "-c", commands)
 	p.cmd.Dir = dir
 	p.cmd.SysProcAttr.Setpgid = true
 	t.Cleanup(func() { _ = netlab.Remove("red") }) // it should have gone

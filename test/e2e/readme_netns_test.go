@@ -15,20 +15,25 @@ import (
 	"github.com/router6d/router6d/internal/netlab"
 )
 
-var firstLab = regexp.MustCompile("(?ms)^```sh\n(# first lab\n.*?)^```$")
+// block is the commands of a document that begin with a comment of that name.
+func block(t *testing.T, document, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile("(?ms)^```sh\n(# " + regexp.QuoteMeta(name) + "\n.*?)^```$").FindSubmatch(text)
+	if found == nil {
+		t.Fatalf("%s has no block that begins with ```sh and # %s", document, name)
+	}
+	return string(found[1])
+}
 
 // TestReadmeFirstLab runs the README's block as it stands.
 func TestReadmeFirstLab(t *testing.T) {
 	privileged(t)
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	block := firstLab.FindSubmatch(readme)
-	if block == nil {
-		t.Fatal("README.md has no block that begins with ```sh and # first lab")
-	}
-	p := prepare(t, "bash", "-e", "-c", string(block[1]))
+	commands := block(t, "README.md", "first lab")
+	p := prepare(t, "bash", "-e", "-c", commands)
 	p.cmd.Dir = root
 	p.cmd.SysProcAttr.Setpgid = true
 	t.Cleanup(func() {
@@ -41,7 +46,7 @@ func TestReadmeFirstLab(t *testing.T) {
 	p.start()
 	t.Cleanup(func() { p.endGroup() })
 	if r := p.wait(); r.code != 0 {
-		t.Fatalf("exit code %d\n%s\n%s%s", r.code, block[1], r.out, r.errout)
+		t.Fatalf("exit code %d\n%s\n%s%s", r.code, commands, r.out, r.errout)
 	}
 	if left := members(t, p.cmd.Process.Pid); len(left) > 0 {
 		t.Errorf("processes that the block leaves: %v", left)
