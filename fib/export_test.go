@@ -1,42 +1,51 @@
 package fib
 
 import (
+	"errors"
 	"fmt"
-	"math/bits"
 
 	"github.com/router6d/router6d/internal/loop"
 )
 
-// Recount counts everything from scratch and compares the books.
+// Recount counts everything from scratch and compares the books, and looks
+// whether the trie has the one form that it may have.
 func (t *Table) Recount(*loop.Turn) error {
 	s := t.last
-	pairCount, named := make([]int, len(t.pairs.count)), make([]int, len(t.slots.named))
-	named[0] += 1 // by the last resort
-	root := s.pairs.at(root)
-	named[root.slot]++
-	pairCount[root.cover]++
-	for p, i := range t.pairs.index {
-		if s.pairs.at(i) != p {
-			return fmt.Errorf("pair %d = %v, index says %v", i, s.pairs.at(i), p)
+	w := walk{t: t, spans: make([]int, len(t.pairs.counts))}
+	w.down(s.prefixes.root, 0)
+	if w.err != nil {
+		return w.err
+	}
+	if got := w.halves; got != t.live {
+		return fmt.Errorf("%d half-lines reachable, books say %d", got, t.live)
+	}
+	if got := t.idleBlocks(); got != t.idle || t.live+t.waiting+t.idle+2 != int(t.next) {
+		return fmt.Errorf("%d half-lines idle, books say %d, and %d live and %d waiting of %d", got, t.idle, t.live, t.waiting, t.next)
+	}
+	names, named := w.spans, make([]int, len(t.slots.named))
+	named[0]++        // by the last resort
+	named[rootSlot]++ // for ever
+	named[s.root.slot]++
+	names[s.root.cover]++
+	known := make([]bool, len(t.pairs.counts))
+	for _, i := range t.pairs.index {
+		if i == 0 {
+			continue
 		}
-		pairCount[p.cover]++
+		p := t.pairs.at(i)
+		if known[i] || t.pairs.index[t.pairs.find(p)] != i {
+			return fmt.Errorf("pair %d = %v is in the index twice, or not found", i, p)
+		}
+		known[i] = true
+		names[p.cover]++
 		named[p.slot]++
 	}
-	prefixes := occupied(root)
-	s.prefixes.root.each(func(v uint32) {
-		if v > 1 {
-			pairCount[v]++
-			prefixes++
+	for i, n := range names {
+		if i <= root {
+			continue
 		}
-	})
-	for i, n := range pairCount {
-		if known := t.pairs.index[s.pairs.at(uint32(i))] == uint32(i); i > 1 && n > 0 && !known {
-			return fmt.Errorf("pair %d is named %d times and free", i, n)
-		}
-	}
-	for i := range pairCount {
-		if i > 1 && t.pairs.count[i] != pairCount[i] {
-			return fmt.Errorf("pair %d has count %d, want %d", i, t.pairs.count[i], pairCount[i])
+		if want := t.pairs.counts[i]; known[i] != (want > 0) || known[i] && int(want) != n || !known[i] && n > 0 {
+			return fmt.Errorf("pair %d is named %d times, books say %d, known %v", i, n, want, known[i])
 		}
 	}
 	for i, n := range t.slots.named {
@@ -44,19 +53,100 @@ func (t *Table) Recount(*loop.Turn) error {
 			return fmt.Errorf("slot %d is named %d times, books say %d", i, named[i], n)
 		}
 	}
-	if prefixes != t.prefixes {
-		return fmt.Errorf("%d prefixes, books say %d", prefixes, t.prefixes)
+	if n := t.pairs.known + len(t.pairs.free) + root + 1; n > len(t.pairs.counts) {
+		return fmt.Errorf("%d pairs known or free, %d made", n, len(t.pairs.counts))
 	}
-	if n := len(t.pairs.index) + len(t.pairs.free) + 2; n != len(t.pairs.count) {
-		return fmt.Errorf("%d pairs known, %d made", n, len(t.pairs.count))
+	if got, want := s.groups.at(uint32(rootSlot)), s.groups.at(uint32(s.root.slot)); got != want {
+		return fmt.Errorf("slot of the root is %v, its mirror %v", want, got)
 	}
 	return t.recountNexthops()
+}
+
+// A walk goes through the whole trie.
+type walk struct {
+	t      *Table
+	spans  []int // by value
+	halves int   // half-lines of blocks
+	err    error
+}
+
+func (w *walk) down(e entry, depth int) {
+	if e.value() {
+		w.spans[e]++
+		return
+	}
+	list := w.t.spans(nil, e, depth)
+	w.halves += int(w.t.size(e, depth).halves())
+	if err := w.shape(e, list, depth); err != nil && w.err == nil {
+		w.err = fmt.Errorf("at depth %d: %w: %v", depth, err, list)
+	}
+	for _, s := range list {
+		w.down(s.entry, depth+1)
+	}
+}
+
+func (w *walk) shape(e entry, list []span, depth int) error {
+	if depth > 0 && len(list) < 2 {
+		return errors.New("a block that decides nothing")
+	}
+	for i, s := range list[1:] {
+		switch {
+		case s.begin <= list[i].begin || s.entry == list[i].entry:
+			return errors.New("spans out of order, or not joined")
+		case e.leaf() && !s.entry.value():
+			return errors.New("a leaf with a block")
+		}
+	}
+	if e.leaf() {
+		if want := len(list) > smallSpans; depth > leafDepth || len(list) > bigSpans || want != (e&isBig != 0) {
+			return errors.New("a leaf of the wrong size")
+		}
+		return nil
+	}
+	x := edit{Txn: &Txn{t: w.t}}
+	if x.flat(list, depth) {
+		return errors.New("a node that could be a leaf")
+	}
+	return nil
+}
+
+// flat is what flatten says, worked out otherwise.
+func (x *edit) flat(list []span, depth int) bool {
+	if depth == 0 || depth > leafDepth {
+		return false
+	}
+	var last entry = isNode
+	n := 0
+	for _, s := range list {
+		if s.entry.node() {
+			return false
+		}
+		for _, in := range x.t.spans(nil, s.entry, depth+1) {
+			if in.begin%256 != 0 {
+				return false
+			}
+			if in.entry != last {
+				n++
+			}
+			last = in.entry
+		}
+	}
+	return n <= bigSpans
+}
+
+func (t *Table) idleBlocks() (halves int) {
+	for c, i := range t.arena.free {
+		for ; i != 0; i = t.block(i, 1)[0] {
+			halves += int(class(c).halves())
+		}
+	}
+	return halves
 }
 
 func (t *Table) recountNexthops() error {
 	held, uses := 0, 0
 	for g := range t.slots.named {
-		if group := t.last.groups.at(uint32(g)); group != nil {
+		if group := t.last.groups.at(uint32(g)); group != nil && GroupID(g) != rootSlot {
 			held += len(group.nexthops)
 			for _, nh := range group.nexthops {
 				if _, ok := t.slots.using[nh.ID()][GroupID(g)]; !ok {
@@ -88,18 +178,8 @@ func leadsTo(g *Group, id uint64) bool {
 	return false
 }
 
-// each calls fn for every value, and checks the shape of the trie.
-func (n *node) each(fn func(v uint32)) {
-	if bits.OnesCount64(n.prefixes) != len(n.values) || bits.OnesCount64(n.children) != len(n.kids) {
-		panic("node with gaps")
-	}
-	for _, v := range n.values {
-		fn(v)
-	}
-	for _, kid := range n.kids {
-		if kid.prefixes|kid.children == 0 {
-			panic("empty node")
-		}
-		kid.each(fn)
-	}
-}
+// Halves is how many half-lines a table without prefixes has in use.
+const Halves = fanout / halfLine
+
+// Live is how many half-lines are in use, and how many wait for readers.
+func (t *Table) Live(*loop.Turn) (live, waiting int) { return t.live, t.waiting }

@@ -27,12 +27,14 @@ func (v Verdict) String() string {
 // MaxNexthops is the most a group may have: a bucket names one in a byte.
 const MaxNexthops = 256
 
-// A GroupID names a slot of the group table. Slot 0 is Unreachable for ever.
+// A GroupID names a slot of the group table. Slot 0 is Unreachable for ever, and
+// slot 1 has what the first candidate of ::/0 has.
 type GroupID uint32
 
 // A Group is what a slot holds in one Snapshot. It never changes.
 type Group struct {
 	verdict  Verdict
+	emptied  bool       // lookups step over it
 	only     *Nexthop   // the nexthop of a group that has one
 	buckets  *[256]byte // index into nexthops; nil unless there are several
 	nexthops []*Nexthop
@@ -44,7 +46,7 @@ func newGroup(v Verdict, nhs []*Nexthop) *Group {
 	if len(nhs) > v.most() {
 		panic("fib: too many nexthops for " + v.String())
 	}
-	g := &Group{verdict: v, nexthops: nhs}
+	g := &Group{verdict: v, emptied: v.leads() && len(nhs) == 0, nexthops: nhs}
 	switch len(nhs) {
 	case 0:
 	case 1:
@@ -67,6 +69,9 @@ func (v Verdict) most() int {
 	return 0
 }
 
+// leads reports whether groups with this verdict have nexthops.
+func (v Verdict) leads() bool { return v >= Deliver }
+
 // without is the group when the nexthops that gone picks have left.
 func (g *Group) without(gone func(*Nexthop) bool) *Group {
 	left := make([]*Nexthop, 0, len(g.nexthops))
@@ -75,7 +80,7 @@ func (g *Group) without(gone func(*Nexthop) bool) *Group {
 			left = append(left, nh)
 		}
 	}
-	next := &Group{verdict: g.verdict, nexthops: left}
+	next := &Group{verdict: g.verdict, emptied: len(left) == 0, nexthops: left}
 	switch len(left) {
 	case 0:
 	case 1:
@@ -103,6 +108,6 @@ func (g *Group) Nexthops() []*Nexthop { return g.nexthops }
 
 // Emptied reports whether lookups step over the group: all that it led to has
 // been withdrawn.
-func (g *Group) Emptied() bool { return g.verdict >= Deliver && len(g.nexthops) == 0 }
+func (g *Group) Emptied() bool { return g.emptied }
 
 func (g *Group) holds(nh *Nexthop) bool { return slices.Contains(g.nexthops, nh) }

@@ -10,9 +10,13 @@ type slots struct {
 	held  int                               // nexthops in all slots
 }
 
-// newSlots holds slot 0, which the two permanent pairs name.
+// rootSlot mirrors the slot of the root pair, so that this one, which alone
+// changes in place, is looked up as any other.
+const rootSlot GroupID = 1
+
+// newSlots holds slot 0, which the two permanent pairs name, and the root's.
 func newSlots() slots {
-	return slots{named: []int{2}, using: make(map[ifmgr.ID]map[GroupID]struct{})}
+	return slots{named: []int{2, 1}, using: make(map[ifmgr.ID]map[GroupID]struct{})}
 }
 
 func (s *slots) take() GroupID {
@@ -28,7 +32,7 @@ func (s *slots) take() GroupID {
 
 // check panics unless g is a slot that may be named and rewritten.
 func (s *slots) check(g GroupID) {
-	if g == 0 || int(g) >= len(s.named) || s.named[g] < 0 {
+	if g <= rootSlot || int(g) >= len(s.named) || s.named[g] < 0 {
 		panic("fib: no such slot")
 	}
 }
@@ -36,8 +40,8 @@ func (s *slots) check(g GroupID) {
 func (s *slots) name(g GroupID)   { s.named[g]++ }
 func (s *slots) unname(g GroupID) { s.named[g]-- }
 
-// count is how many slots there are, without slot 0.
-func (s *slots) count() int { return len(s.named) - len(s.free) - 1 }
+// count is how many slots there are, without the two permanent ones.
+func (s *slots) count() int { return len(s.named) - len(s.free) - 2 }
 
 // leads notes that g leads to id.
 func (s *slots) leads(g GroupID, id ifmgr.ID) {

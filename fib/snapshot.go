@@ -8,35 +8,70 @@ import (
 // A Snapshot is the whole table at one generation. It never changes. Its
 // nexthops are usable until the Guard it was loaded under is left.
 type Snapshot struct {
-	prefixes lpm // to indices of pairs
-	pairs    paged[pair]
-	groups   paged[*Group]
-	source   netip.Addr
-	gen      uint64
-	retired  *atomic.Bool // its grace period is over; only set in checked builds
+	prefixes trie // to indices of pairs
+	chains
+	root    pair // that of ::/0
+	groups  paged[*Group]
+	source  netip.Addr
+	gen     uint64
+	retired *atomic.Bool // its grace period is over; only set in checked builds
 }
+
+// batchSize is how many lookups take their steps together.
+const batchSize = 64
 
 // Lookup is what happens to packets for dst. It is never nil and never an
 // emptied group.
 func (s *Snapshot) Lookup(dst *[16]byte) *Group {
-	if checked && s.retired.Load() {
-		panic("fib: lookup in a snapshot after its grace period")
-	}
-	i := s.prefixes.lookup(dst)
-	for {
-		p := s.pairs.at(i)
-		if g := s.groups.at(uint32(p.slot)); !g.Emptied() {
-			return g
-		}
-		i = p.cover
-	}
+	s.check()
+	return s.group(s.prefixes.lookup(dst))
 }
 
 // LookupBatch looks up each of dst, as long as out has room.
 func (s *Snapshot) LookupBatch(dst []*[16]byte, out []*Group) {
-	for i := range min(len(dst), len(out)) {
-		out[i] = s.Lookup(dst[i])
+	s.check()
+	n := min(len(dst), len(out))
+	dst, out = dst[:n], out[:n]
+	var found [batchSize]uint32
+	for len(dst) > 0 {
+		n := min(len(dst), batchSize)
+		s.prefixes.lookupBatch(dst[:n], &found)
+		for i := range out[:n] {
+			out[i] = s.group(found[i])
+		}
+		dst, out = dst[n:], out[n:]
 	}
+}
+
+func (s *Snapshot) check() {
+	if checked && s.retired.Load() {
+		panic("fib: lookup in a snapshot after its grace period")
+	}
+}
+
+// group is what pair i leads to.
+func (s *Snapshot) group(i uint32) *Group {
+	if g := s.groups.at(uint32(s.slots[i])); !g.emptied {
+		return g
+	}
+	return s.cover(i)
+}
+
+// cover is what pair i, whose slot is emptied, leads to.
+func (s *Snapshot) cover(i uint32) *Group {
+	for {
+		i = s.pair(i).cover
+		if g := s.groups.at(uint32(s.slots[i])); !g.emptied {
+			return g
+		}
+	}
+}
+
+func (s *Snapshot) pair(i uint32) pair {
+	if i == root {
+		return s.root
+	}
+	return s.at(i)
 }
 
 // Generation counts publications.
@@ -65,34 +100,17 @@ type Step struct {
 // answers last.
 func (s *Snapshot) Explain(dst netip.Addr) []Step {
 	a := dst.As16()
-	var found []match
-	s.prefixes.matches(&a, func(plen int, i uint32) {
-		found = append(found, match{netip.PrefixFrom(netip.AddrFrom16(a), plen).Masked(), i})
-	})
 	var steps []Step
-	for i, n := found[len(found)-1].pair, len(found)-1; ; {
-		if n > 0 && i == found[n-1].pair {
-			n--
+	for i := s.prefixes.lookup(&a); ; {
+		p := s.pair(i)
+		st := Step{Slot: p.slot, Group: s.groups.at(uint32(p.slot))}
+		if p.slot != 0 {
+			st.Prefix = netip.PrefixFrom(netip.AddrFrom16(a), int(p.plen)).Masked()
 		}
-		st := s.step(i, found[n].prefix)
 		steps = append(steps, st)
 		if !st.Group.Emptied() {
 			return steps
 		}
-		i = s.pairs.at(i).cover
+		i = p.cover
 	}
-}
-
-// A match is a prefix that an address is in.
-type match struct {
-	prefix netip.Prefix
-	pair   uint32
-}
-
-func (s *Snapshot) step(i uint32, p netip.Prefix) Step {
-	slot := s.pairs.at(i).slot
-	if slot == 0 {
-		p = netip.Prefix{}
-	}
-	return Step{p, slot, s.groups.at(uint32(slot))}
 }

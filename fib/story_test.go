@@ -287,13 +287,18 @@ func (s *story) end() {
 	for len(s.history) > 0 {
 		s.leave()
 	}
-	got := s.books()
-	if want := (fib.Stats{Pairs: 2, Generation: got.Generation}); got != want {
-		s.t.Fatalf("stats at the end = %+v, want %+v", got, want)
-	}
 	if n := s.held(); n != 0 {
 		s.t.Fatalf("%d nexthops still hold their interface", n)
 	}
+	got := s.books()
+	if want := (fib.Stats{Pairs: 2, Generation: got.Generation, Memory: got.Memory}); got != want {
+		s.t.Fatalf("stats at the end = %+v, want %+v", got, want)
+	}
+	s.turn(func(t *loop.Turn) {
+		if live, _ := s.table.Live(t); live != fib.Halves {
+			s.t.Errorf("%d half-lines are left in use, want %d", live, fib.Halves)
+		}
+	})
 	for _, id := range s.ifaces {
 		s.detach(id)
 	}

@@ -12,7 +12,8 @@ type Table struct {
 	published epoch.Pointer[Snapshot]
 
 	// Owned by the loop.
-	last     *Snapshot // what is published
+	last *Snapshot // what is published
+	arena
 	pairs    pairs
 	slots    slots
 	prefixes int
@@ -20,13 +21,21 @@ type Table struct {
 
 // NewTable returns a table in which everything is unreachable.
 func NewTable() *Table {
-	s := &Snapshot{prefixes: newLPM(root), gen: 1, retired: new(atomic.Bool)}
-	s.pairs.set(s.gen, lastResort, pair{})
-	s.pairs.set(s.gen, root, pair{})
-	s.groups.set(s.gen, 0, &Group{})
-	t := &Table{last: s, pairs: newPairs(), slots: newSlots()}
+	t := &Table{arena: newArena(), pairs: newPairs(), slots: newSlots()}
+	s := &Snapshot{chains: t.pairs.chains, gen: 1, retired: new(atomic.Bool)}
+	s.prefixes = trie{t.region, t.newRoot()}
+	none := new(Group)
+	s.groups.set(s.gen, 0, none)
+	s.groups.set(s.gen, uint32(rootSlot), none)
+	t.last = s
 	t.published.Publish(s)
 	return t
+}
+
+// newRoot is a page with nothing but ::/0.
+func (a *arena) newRoot() entry {
+	defer a.disown()
+	return a.writeNode(a.alloc(classOf(fanout)), []span{{0, root}}, 0)
 }
 
 // Load is the table for one batch: what it returns, and all that its lookups
@@ -42,31 +51,44 @@ func (t *Table) Snapshot(*loop.Turn) *Snapshot { return t.last }
 func (t *Table) Update(turn *loop.Turn, change func(*Txn)) {
 	x := &Txn{t: t, next: *t.last, gen: t.last.gen + 1}
 	change(x)
+	t.disown()
 	x.freeDropped()
 	if !x.changed {
 		return
 	}
 	old := t.last
+	x.next.chains = t.pairs.chains
 	x.next.gen, x.next.retired = x.gen, new(atomic.Bool)
 	t.last = &x.next
 	t.published.Publish(t.last)
-	if len(x.displaced) > 0 {
-		turn.AfterGrace(x.release)
+	if r := x.retired; !r.none() {
+		turn.AfterGrace(func(*loop.Turn) { t.settle(r) })
 	}
 	if checked {
 		turn.AfterGrace(func(*loop.Turn) { old.retired.Store(true) })
 	}
 }
 
-// Generation is that of what is published.
-func (t *Table) Generation(*loop.Turn) uint64 { return t.last.gen }
+// What a transaction has retired waits for the readers of older snapshots.
+type retired struct {
+	nexthops []*Nexthop
+	blocks   []freed
+	pairs    []uint32
+}
 
-// release gives back what the transaction displaced.
-func (x *Txn) release(*loop.Turn) {
-	for _, nh := range x.displaced {
+func (r *retired) none() bool { return len(r.nexthops)+len(r.blocks)+len(r.pairs) == 0 }
+
+// settle gives back what nobody looks at any more.
+func (t *Table) settle(r retired) {
+	for _, nh := range r.nexthops {
 		nh.h.Release()
 	}
+	t.arena.settle(r.blocks)
+	t.pairs.free = append(t.pairs.free, r.pairs...)
 }
+
+// Generation is that of what is published.
+func (t *Table) Generation(*loop.Turn) uint64 { return t.last.gen }
 
 // Stats is the size of the table.
 type Stats struct {
@@ -75,15 +97,30 @@ type Stats struct {
 	Groups     int // slots, emptied ones included
 	Nexthops   int
 	Generation uint64
+	Memory     Memory
+}
+
+// Memory is what prefixes take, in bytes.
+type Memory struct {
+	Trie    int // including the two that follow
+	Waiting int // for readers of older snapshots to leave
+	Idle    int // to be used again
+	Pairs   int
 }
 
 // Stats describes what is published.
 func (t *Table) Stats(*loop.Turn) Stats {
 	return Stats{
 		Prefixes:   t.prefixes,
-		Pairs:      len(t.pairs.index) + root + 1,
+		Pairs:      t.pairs.known + root + 1,
 		Groups:     t.slots.count(),
 		Nexthops:   t.slots.held,
 		Generation: t.last.gen,
+		Memory: Memory{
+			Trie:    t.arena.bytes(),
+			Waiting: t.waiting * halfLine * 4,
+			Idle:    t.idle * halfLine * 4,
+			Pairs:   t.pairs.bytes(),
+		},
 	}
 }

@@ -196,7 +196,7 @@ func TestDefaultRouteTouchesNoOtherPrefix(t *testing.T) {
 	if got := lookup(f.now(), probe).Verdict(); got != fib.Blackhole {
 		t.Errorf("with a default route: %v, want blackhole", got)
 	}
-	want := []string{"2001:db8::/32 1", "::/0 1", "::/0 2"}
+	want := []string{fmt.Sprint("2001:db8::/32 ", a), fmt.Sprint("::/0 ", a), fmt.Sprint("::/0 ", b)}
 	var got []string
 	for _, st := range f.now().Explain(probe) {
 		got = append(got, fmt.Sprint(st.Prefix, " ", st.Slot))

@@ -9,13 +9,12 @@ import (
 // A Txn is the next Snapshot in the making. It ends with the function it was
 // given to.
 type Txn struct {
-	t         *Table
-	next      Snapshot // shares all that has not changed with what is published
-	gen       uint64
-	changed   bool
-	displaced []*Nexthop        // to be released once nobody sees them
-	dropped   []GroupID         // free once the transaction is over
-	moved     map[uint32]uint32 // of the rebase under way, old pair to new
+	t       *Table
+	next    Snapshot // shares all that has not changed with what is published
+	gen     uint64
+	changed bool
+	retired retired
+	dropped []GroupID // free once the transaction is over
 }
 
 // Group is what a slot holds now.
@@ -85,7 +84,7 @@ func (x *Txn) replace(g GroupID, old, next *Group) {
 	for _, nh := range old.nexthops {
 		s.left(g, nh.ID())
 		if !next.holds(nh) {
-			x.displaced = append(x.displaced, nh)
+			x.retired.nexthops = append(x.retired.nexthops, nh)
 		}
 	}
 	for _, nh := range next.nexthops {
@@ -93,6 +92,9 @@ func (x *Txn) replace(g GroupID, old, next *Group) {
 	}
 	s.held += len(next.nexthops) - len(old.nexthops)
 	x.next.groups.set(x.gen, uint32(g), next)
+	if g == x.next.root.slot {
+		x.next.groups.set(x.gen, uint32(rootSlot), next)
+	}
 	x.changed = true
 }
 
@@ -106,28 +108,16 @@ func (x *Txn) Set(p netip.Prefix, candidates ...GroupID) {
 	case len(candidates) == 0:
 		x.Delete(p)
 	case p.Bits() == 0:
-		x.setRoot(pair{candidates[0], x.chain(candidates[1:], lastResort)})
+		x.setRoot(pair{slot: candidates[0], cover: x.chain(candidates[1:], lastResort, 0)})
 	default:
 		a := p.Addr().As16()
-		cover := x.next.prefixes.cover(&a, p.Bits())
-		x.setPrefix(&a, p.Bits(), x.chain(candidates, cover), cover)
+		from, cover := x.find(&a, p.Bits())
+		to := x.chain(candidates, cover, p.Bits())
+		if from == cover {
+			x.t.prefixes++
+		}
+		x.replaceIn(&a, p.Bits(), from, to)
 	}
-}
-
-func (x *Txn) setPrefix(a *[16]byte, plen int, to, cover uint32) {
-	from, known := x.next.prefixes.get(a, plen)
-	if known && from == to {
-		return
-	}
-	x.t.pairs.retain(to)
-	if known {
-		x.t.pairs.release(from)
-	} else {
-		x.t.prefixes++
-		from = cover
-	}
-	x.next.prefixes.set(x.gen, a, plen, to)
-	x.rebase(a, plen, from, to)
 }
 
 // Delete takes p out of the table, if it is there.
@@ -137,28 +127,42 @@ func (x *Txn) Delete(p netip.Prefix) {
 		return
 	}
 	a := p.Addr().As16()
-	from, known := x.next.prefixes.get(&a, p.Bits())
-	if !known {
+	from, cover := x.find(&a, p.Bits())
+	if from == cover {
 		return
 	}
 	x.t.prefixes--
-	x.t.pairs.release(from)
-	x.next.prefixes.remove(x.gen, &a, p.Bits())
-	x.rebase(&a, p.Bits(), from, x.next.prefixes.cover(&a, p.Bits()))
+	x.replaceIn(&a, p.Bits(), from, cover)
+}
+
+// find is the pair of a/plen and that of what covers it; they are the same if
+// a/plen is not in the table. The chain from any address has the pairs of all
+// prefixes that it is in.
+func (x *Txn) find(a *[16]byte, plen int) (own, cover uint32) {
+	ps := &x.t.pairs
+	own = x.next.prefixes.lookup(a)
+	for int(ps.plens[own]) > plen {
+		own = ps.covers[own]
+	}
+	for cover = own; int(ps.plens[cover]) == plen; {
+		cover = ps.covers[cover]
+	}
+	return own, cover
 }
 
 // setRoot changes the pair of ::/0 in place. All chains end in it by index, so
 // that no other prefix notices.
 func (x *Txn) setRoot(to pair) {
-	from := x.next.pairs.at(root)
+	from := x.next.root
 	if from == to {
 		return
 	}
 	x.t.slots.name(to.slot)
 	x.t.slots.unname(from.slot)
-	x.t.pairs.retain(to.cover)
-	x.t.pairs.release(from.cover)
-	x.next.pairs.set(x.gen, root, to)
+	x.t.pairs.name(to.cover, 1)
+	x.t.pairs.name(from.cover, -1)
+	x.next.root = to
+	x.next.groups.set(x.gen, uint32(rootSlot), x.next.groups.at(uint32(to.slot)))
 	x.t.prefixes += occupied(to) - occupied(from)
 	x.sweep()
 	x.changed = true
@@ -172,28 +176,16 @@ func occupied(p pair) int {
 	return 1
 }
 
-// rebase leads all prefixes below a/plen to pair "to", where they went through
-// pair "from". Since the chain of each of them passes through from exactly
-// once, what becomes of a pair depends on nothing else, and is worked out once.
-func (x *Txn) rebase(a *[16]byte, plen int, from, to uint32) {
-	x.moved = map[uint32]uint32{from: to}
-	x.next.prefixes.replaceBelow(x.gen, a, plen, func(old uint32) uint32 {
-		i := x.move(old)
-		x.t.pairs.retain(i)
-		x.t.pairs.release(old)
-		return i
-	})
+// replaceIn leads all addresses in a/plen to pair "to", where they went through
+// pair "from". Since the chain of each of them passes through from exactly once,
+// what becomes of a pair depends on nothing else, and is worked out once.
+func (x *Txn) replaceIn(a *[16]byte, plen int, from, to uint32) {
+	if from == to {
+		return
+	}
+	e := edit{Txn: x, a: a, plen: plen, from: from, to: to}
+	top := e.apply(x.next.prefixes.root, 0)
+	x.next.prefixes = trie{x.t.region, top}
 	x.sweep()
 	x.changed = true
-}
-
-// move is the pair that stands for what i stood for, on the new ground.
-func (x *Txn) move(i uint32) uint32 {
-	if to, ok := x.moved[i]; ok {
-		return to
-	}
-	p := x.next.pairs.at(i)
-	to := x.intern(pair{p.slot, x.move(p.cover)})
-	x.moved[i] = to
-	return to
 }

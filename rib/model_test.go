@@ -340,7 +340,7 @@ func (j *journey) end() {
 	}
 	j.turn(func(t *loop.Turn) {
 		got := j.fib.Stats(t)
-		if want := (fib.Stats{Pairs: 2, Generation: got.Generation}); got != want {
+		if want := (fib.Stats{Pairs: 2, Generation: got.Generation, Memory: got.Memory}); got != want {
 			j.t.Errorf("stats at the end = %+v, want %+v", got, want)
 		}
 		if len(j.rib.entries)+len(j.rib.slots)+len(j.rib.named)+len(j.rib.recursive)+len(j.rib.ports)+len(j.rib.up) > 0 {

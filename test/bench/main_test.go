@@ -22,6 +22,14 @@ func (s times) at(p int) float64 {
 	return float64(sorted[min(len(sorted)-1, len(sorted)*p/100)].Nanoseconds()) / 1e3
 }
 
-func figure(name string, v float64) { fmt.Printf("figure %s %.4g\n", name, v) }
+// results is all figures and ratios so far, by name.
+var results = map[string]float64{}
 
-func ratio(name string, v float64) { fmt.Printf("ratio %s %.4g\n", name, v) }
+func figure(name string, v float64) { report("figure", name, v) }
+
+func ratio(name string, v float64) { report("ratio", name, v) }
+
+func report(kind, name string, v float64) {
+	results[name] = v
+	fmt.Printf("%s %s %.4g\n", kind, name, v)
+}

@@ -1,0 +1,167 @@
+package fib
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"runtime"
+	"unsafe"
+)
+
+// A trie maps every address to a value. It decides eight bits a step, down to
+// blocks that decide up to 32 bits at once:
+//
+//	page   256 entries, one for each byte. The first two bytes have pages.
+//	node   spans of bytes with the same entry: a bit for each byte that begins
+//	       one, how many begin before each 64 of them, and the entries
+//	leaf   up to four or eight spans of the next 32 bits: where the second and
+//	       following begin, then the values, then how many there are
+//
+// A block is there only where addresses differ, and it is a leaf if that says
+// it all, so that the same prefixes make the same trie in whatever order they
+// came. Values are on every address they are for: prefixes themselves are
+// nowhere, but in the pairs that the values name.
+type trie struct {
+	*region
+	root entry // a page
+}
+
+// An entry is a value, or the block that decides further.
+type entry uint32
+
+const (
+	isNode entry = 1 << 30 // or a page
+	isLeaf entry = 2 << 30
+	isBig  entry = 1 << 30 // of a leaf: it has up to eight spans
+	kind   entry = 3 << 30
+)
+
+func (e entry) value() bool   { return e&kind == 0 }
+func (e entry) node() bool    { return e&kind == isNode }
+func (e entry) leaf() bool    { return e&isLeaf != 0 }
+func (e entry) block() uint32 { return uint32(e &^ kind) }
+
+// one is 1 for a node, or else 0.
+func (e entry) one() int { return int(e >> 30 &^ (e >> 31) & 1) }
+
+const (
+	pageDepth = 2  // the first depth, in bytes, at which nodes are not pages
+	leafDepth = 12 // the last depth at which there are 32 bits left for a leaf
+
+	// In words.
+	fanout     = 256
+	nodeHead   = 9 // bits, ranks
+	nodeRanks  = 8
+	smallSpans = 4
+	bigSpans   = 8
+)
+
+// The lookup reads blocks through a pointer: the indices are what the writer
+// put there, and checking them costs a third of the time.
+
+// base is where blocks are.
+func (t *trie) base() unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(t.mem)) }
+
+// locate is where the block of e is.
+func locate(base unsafe.Pointer, e entry) unsafe.Pointer {
+	return unsafe.Add(base, uintptr(e&^kind)*(halfLine*4))
+}
+
+// word is the i-th of a block.
+func word(block unsafe.Pointer, i uintptr) uint32 {
+	return *(*uint32)(unsafe.Add(block, i*4))
+}
+
+// lookup is the value for a.
+func (t *trie) lookup(a *[16]byte) uint32 {
+	base := t.base()
+	e := entry(word(locate(base, t.root), uintptr(a[0])))
+	depth := 1
+	if e.node() {
+		e = entry(word(locate(base, e), uintptr(a[1])))
+		for depth = pageDepth; e.node(); depth++ {
+			e = below(base, e, uintptr(a[depth&15]))
+		}
+	}
+	if e.leaf() {
+		e = search(base, e, binary.BigEndian.Uint32(a[depth:]))
+	}
+	runtime.KeepAlive(t.region)
+	return uint32(e)
+}
+
+// below is a node's entry for byte b: that of the last span to begin at or
+// before it.
+func below(base unsafe.Pointer, e entry, b uintptr) entry {
+	n := locate(base, e)
+	begins := *(*uint64)(unsafe.Add(n, b>>6*8)) << (^b & 63)
+	rank := uintptr(*(*uint8)(unsafe.Add(n, nodeRanks*4+b>>6)))
+	return entry(word(n, nodeHead-1+rank+uintptr(bits.OnesCount64(begins))))
+}
+
+// search is a leaf's value for the next 32 bits: a binary search without
+// branches, of which a small leaf skips the first step.
+func search(base unsafe.Pointer, e entry, x uint32) entry {
+	n := locate(base, e)
+	big := uintptr(e&isBig) >> 28 // four or zero
+	i := reached(x, word(n, 3)) * 4 & big
+	i += reached(x, word(n, i+1)) * 2
+	i += reached(x, word(n, i))
+	return entry(word(n, i+3+big))
+}
+
+// reached is 1 if x is at or after where a span begins.
+func reached(x, begin uint32) uintptr { return uintptr((uint64(begin) - 1 - uint64(x)) >> 63) }
+
+// lookupBatch puts the value for each of dst into out, which is as long. All
+// take a step before one takes the next, so that the processor waits for many
+// cache misses at once.
+func (t *trie) lookupBatch(dst []*[16]byte, out *[batchSize]uint32) {
+	if len(dst) > batchSize {
+		panic("fib: batch too large")
+	}
+	var (
+		high  [batchSize]uint64
+		at    [batchSize]entry
+		depth [batchSize]uint8
+		list  [batchSize]uint8 // which of them go on
+	)
+	const mask = batchSize - 1
+	base, n := t.base(), 0
+	pages := locate(base, t.root)
+	for i, a := range dst {
+		h := binary.BigEndian.Uint64(a[:8])
+		e, d := entry(word(pages, uintptr(h>>56))), uint8(1)
+		if e.node() {
+			e, d = entry(word(locate(base, e), uintptr(h>>48)&255)), pageDepth
+		}
+		high[i&mask], at[i&mask], depth[i&mask] = h, e, d
+		list[n&mask] = uint8(i)
+		n += e.one()
+	}
+	for d := pageDepth; n > 0 && d < 8; d++ {
+		shift, more := uint(56-8*d), 0
+		for k := range n {
+			i := list[k&mask] & mask
+			e := below(base, at[i], uintptr(high[i]>>(shift&63))&255)
+			at[i], depth[i] = e, uint8(d+1)
+			list[more&mask] = i
+			more += e.one()
+		}
+		n = more
+	}
+	for _, i := range list[:n] { // deeper than half an address: rare
+		at[i&mask] = entry(t.lookup(dst[i]))
+	}
+	n = 0
+	for i := range dst {
+		list[n&mask] = uint8(i)
+		n += int(at[i&mask] >> 31)
+	}
+	for _, i := range list[:n] {
+		at[i&mask] = search(base, at[i&mask], binary.BigEndian.Uint32(dst[i][depth[i&mask]&15:]))
+	}
+	for i := range dst {
+		out[i&mask] = uint32(at[i&mask])
+	}
+	runtime.KeepAlive(t.region)
+}
