@@ -133,7 +133,7 @@ func (a *arena) giveUp(f freed) (seen bool) {
 func (a *arena) borrow() []span {
 	n := len(a.spare)
 	if n == 0 {
-		return make([]span, 0, fanout)
+		return make([]span, 0, bigSpans)
 	}
 	list := a.spare[n-1]
 	a.spare = a.spare[:n-1]

@@ -31,11 +31,21 @@ func TestFullTableAnswersAsBart(t *testing.T) {
 		t.Helper()
 		f.turn(func(turn *loop.Turn) {
 			s := f.table.Snapshot(turn)
-			for range 50_000 {
-				a := within(all[rng.IntN(len(all))], rng)
-				slot, _ := peer.Lookup(a) // slot 0 is what answers when nothing matches
-				if got, want := lookup(s, a), s.Group(slot); got != want {
-					t.Errorf("lookup %v = %v, want that of slot %d", a, s.Explain(a), slot)
+			for range 500 {
+				var in [100][16]byte
+				var dst [100]*[16]byte
+				var batch [100]*fib.Group
+				for i := range in {
+					in[i] = within(all[rng.IntN(len(all))], rng).As16()
+					dst[i] = &in[i]
+				}
+				s.LookupBatch(dst[:], batch[:])
+				for i := range in {
+					a := netip.AddrFrom16(in[i])
+					slot, _ := peer.Lookup(a) // slot 0 is what answers when nothing matches
+					if got, want := lookup(s, a), s.Group(slot); got != want || batch[i] != want {
+						t.Errorf("lookup %v = %v, in a batch %v, want that of slot %d", a, s.Explain(a), batch[i], slot)
+					}
 				}
 			}
 		})

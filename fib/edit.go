@@ -1,6 +1,10 @@
 package fib
 
-import "encoding/binary"
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+)
 
 // An edit leads all addresses in a/plen to another pair, where they went through
 // one. It copies the blocks on the way there that others can see.
@@ -137,7 +141,13 @@ func (x *edit) reform(e entry, depth int, further bool, begin, width uint32, bec
 // splice has become change what is between begin and last, cuts spans that
 // reach beyond, and joins equal ones. It returns a new list, and takes the old.
 func (x *edit) splice(list []span, begin, last uint32, become func(entry) entry) []span {
-	next := x.t.borrow()
+	from, _ := slices.BinarySearchFunc(list, begin, func(s span, at uint32) int { return cmp.Compare(s.begin, at) })
+	from = max(0, from-1) // one before may reach into it
+	to := from            // the first after it
+	for to < len(list) && list[to].begin <= last {
+		to++
+	}
+	next := append(x.t.borrow(), list[:from]...)
 	add := func(at uint32, e entry) {
 		if n := len(next); n > 0 && next[n-1].entry == e {
 			x.count(e, -1) // joined: it has one span less
@@ -145,12 +155,12 @@ func (x *edit) splice(list []span, begin, last uint32, become func(entry) entry)
 		}
 		next = append(next, span{at, e})
 	}
-	for i, s := range list {
-		end := ^uint32(0) // its last address
+	for i := from; i < to; i++ {
+		s, end := list[i], ^uint32(0) // its last address
 		if i+1 < len(list) {
 			end = list[i+1].begin - 1
 		}
-		if end < begin || s.begin > last {
+		if end < begin {
 			add(s.begin, s.entry)
 			continue
 		}
@@ -166,6 +176,10 @@ func (x *edit) splice(list []span, begin, last uint32, become func(entry) entry)
 			add(last+1, s.entry)
 		}
 		x.count(s.entry, -1)
+	}
+	if to < len(list) {
+		add(list[to].begin, list[to].entry)
+		next = append(next, list[to+1:]...)
 	}
 	x.t.giveBack(list)
 	return next
