@@ -33,6 +33,8 @@ var picture = map[string][]string{
 	"fib":       {"ifmgr", "internal/epoch", "internal/link", "internal/loop"},
 	"ifmgr":     {"internal/config", "internal/epoch", "internal/link", "internal/loop"},
 
+	"ifmgr/nd": {"internal/header"},
+
 	"internal/loop":   {"internal/epoch"},
 	"internal/link":   {"internal/header"},
 	"internal/epoch":  {},
@@ -76,6 +78,7 @@ var outside = map[string][]string{
 	"github.com/rogpeppe/go-internal":     {},
 	"github.com/prometheus/client_golang": {"internal/metrics"},
 	"github.com/gopacket/gopacket":        {"internal/capture"},
+	"github.com/mdlayher/ndp":             {},
 	"github.com/coreos/go-systemd":        {"cmd/router6d"},
 }
 
