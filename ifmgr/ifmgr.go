@@ -69,7 +69,7 @@ type Interface struct {
 	hopLimit  atomic.Uint32
 	withdrawn atomic.Uint64 // FIB generation; zero while lookups may return it
 	addrs     atomic.Pointer[Addrs]
-	upper     atomic.Pointer[Upper]
+	uppers    atomic.Pointer[[]*Upper] // nil while nothing is stacked on it
 	traffic   Traffic
 
 	refs atomic.Int64          // handles, and one of the manager's own until the grace period is over
@@ -112,8 +112,15 @@ func (i *Interface) Addrs() *Addrs { return i.addrs.Load() }
 // Traffic counts what passes the interface.
 func (i *Interface) Traffic() *Traffic { return &i.traffic }
 
-// Upper returns the port stacked on this one for encapsulation, or nil.
-func (i *Interface) Upper(epoch.Guard) *Upper { return i.upper.Load() }
+// Uppers is the ports stacked on this one, the first stacked first. Borrowed.
+func (i *Interface) Uppers(epoch.Guard) []*Upper { return i.stacked() }
+
+func (i *Interface) stacked() []*Upper {
+	if all := i.uppers.Load(); all != nil {
+		return *all
+	}
+	return nil
+}
 
 // Withdrawn is the FIB generation from which on no lookup may return the
 // interface; zero while lookups may. It judges lookups, and decides nothing.
