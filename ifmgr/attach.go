@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/router6d/router6d/internal/config"
 	"github.com/router6d/router6d/internal/link"
 	"github.com/router6d/router6d/internal/loop"
 )
@@ -20,6 +21,7 @@ const (
 // Settings is what an interface begins with.
 type Settings struct {
 	Name      string
+	Type      config.Type // for people
 	MTU       int
 	HopLimit  uint8          // zero: 64
 	Addresses []netip.Prefix // the router's own; without a link-local one, one is made
@@ -153,7 +155,7 @@ func (m *Manager) attach(t *loop.Turn, p link.Port, s Settings, lower *Handle) I
 }
 
 func newIface(id ID, p link.Port, s Settings) *Interface {
-	i := &Interface{id: id, name: s.Name, port: p, fromFile: s.FromFile, state: Down}
+	i := &Interface{id: id, name: s.Name, port: p, kind: s.Type, fromFile: s.FromFile, state: Down}
 	i.refs.Store(1) // the manager's own, given up after the grace period of Detach
 	i.mtu.Store(uint32(s.MTU))
 	if s.HopLimit == 0 {

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/router6d/router6d/internal/config"
 	"github.com/router6d/router6d/internal/epoch"
 	"github.com/router6d/router6d/internal/link"
 	"github.com/router6d/router6d/internal/loop"
@@ -63,6 +64,7 @@ type Interface struct {
 	id       ID
 	name     string
 	port     link.Port
+	kind     config.Type
 	fromFile bool
 
 	mtu       atomic.Uint32
@@ -267,11 +269,13 @@ func (m *Manager) Addresses(_ *loop.Turn, id ID) []netip.Prefix {
 type Info struct {
 	ID        ID
 	Name      string
-	FromFile  bool // the configuration file has it
+	Type      config.Type // empty for a port in memory
+	FromFile  bool        // the configuration file has it
 	State     State
 	Since     time.Time // of the state
 	MTU       int
 	HopLimit  uint8
+	MAC       config.MAC // the router's; zero where there is no Ethernet
 	Addresses []netip.Prefix
 	Device    Device
 	Lower     string // name of the interface it is stacked on
@@ -291,12 +295,15 @@ func (m *Manager) All(*loop.Turn) []Info {
 
 func (i *Interface) info() Info {
 	in := Info{
-		ID: i.id, Name: i.name, FromFile: i.fromFile, State: i.state, Since: i.since,
+		ID: i.id, Name: i.name, Type: i.kind, FromFile: i.fromFile, State: i.state, Since: i.since,
 		MTU: int(i.mtu.Load()), HopLimit: uint8(i.hopLimit.Load()),
 		Addresses: i.addrs.Load().prefixes,
 		Device:    i.device,
 		Held:      i.holding(),
 		Traffic:   &i.traffic,
+	}
+	if e, ok := i.port.(link.Ethernet); ok {
+		in.MAC = e.HardwareAddr()
 	}
 	if i.lower != nil {
 		in.Lower = i.lower.Name()

@@ -46,17 +46,28 @@ const (
 	FormatConsole Format = "console"
 )
 
-// Interface is one port of the router, a TUN device.
+// Interface is one port of the router.
 type Interface struct {
 	Name      string
+	Type      Type
 	Mode      Mode
 	Recreate  bool // false unless Mode is ModeCreate
 	MTU       int
 	HopLimit  uint8          // never zero
+	MAC       MAC            // the router's; zero lets it choose, and always on a TUN
 	Addresses []netip.Prefix // the router's own, each with the length of its link; not masked
 	Kernel    *Kernel        // the other end; nil leaves it alone, as ModeAttach always does
 	Line      int            // in the file; zero if it came from elsewhere
 }
+
+// Type is what kind of port an interface is.
+type Type string
+
+// The types.
+const (
+	TypeTUN Type = "tun" // packets, to and from the kernel
+	TypeTAP Type = "tap" // Ethernet frames, to and from the kernel
+)
 
 // Mode is who makes the device of an interface.
 type Mode string
@@ -67,9 +78,10 @@ const (
 	ModeAttach Mode = "attach" // somebody else made it, and keeps it
 )
 
-// Kernel is the kernel's end of a TUN device.
+// Kernel is the kernel's end of a TUN or TAP device.
 type Kernel struct {
 	Netns      Netns
+	MAC        MAC            // zero lets the router choose, and always on a TUN
 	Addresses  []netip.Prefix // as Interface.Addresses
 	Routes     []netip.Prefix // led into the device; masked
 	TxQueueLen int
@@ -116,6 +128,6 @@ func Default() *Config {
 
 // NewInterface returns an interface with every setting at its default.
 func NewInterface(name string) (Interface, error) {
-	i := Interface{Name: name, Mode: ModeCreate, MTU: DefaultMTU, HopLimit: DefaultHopLimit}
+	i := Interface{Name: name, Type: TypeTUN, Mode: ModeCreate, MTU: DefaultMTU, HopLimit: DefaultHopLimit}
 	return i, CheckName(name)
 }

@@ -68,20 +68,54 @@ func (d *decoder) iface(n *node, name string) Interface {
 		d.fail(n.key, n, err)
 	}
 	i.Line = n.key.line
-	var kind string
 	d.section(n, []field{
-		{"type", into(d, &kind, "a type", parseType)},
+		{"type", into(d, &i.Type, "a type", ParseType)},
 		{"mode", into(d, &i.Mode, "a mode", ParseMode)},
 		{"recreate", into(d, &i.Recreate, "true or false", parseBool)},
 		{"mtu", into(d, &i.MTU, "a whole number", ParseMTU)},
 		{"hop-limit", into(d, &i.HopLimit, "a whole number", ParseHopLimit)},
+		{"mac", into(d, &i.MAC, "a MAC address", ParseMAC)},
 		{"addresses", func(n *node) { i.Addresses = each(d, n, "an address", ParseAddress, d.claims.own(name)) }},
 		{"kernel", func(n *node) { i.Kernel = d.kernel(n, name) }}, // after addresses, which it must not repeat
 	})
 	if i.Mode == ModeAttach {
 		d.leaveAlone(n)
 	}
+	d.checkType(n, i)
 	return i
+}
+
+// only says for which types a key is that is not for all.
+var only = map[string][]Type{
+	"mac": {TypeTAP},
+}
+
+// checkType refuses what an interface of this type has not got.
+func (d *decoder) checkType(n *node, i Interface) {
+	for _, p := range n.pairs {
+		if types, limited := only[p.name]; limited && !slices.Contains(types, i.Type) {
+			d.fail(p.value.key, p.value, wrong("remove it, or use type "+either(types), "an interface of type %s has no %s", i.Type, p.name))
+		}
+	}
+	k := i.Kernel
+	if k == nil || k.MAC == (MAC{}) {
+		return
+	}
+	at := n.get("kernel").get("mac")
+	switch {
+	case i.Type != TypeTAP:
+		d.fail(at.key, at, wrong("remove it, or use type tap", "the kernel's end of an interface of type %s has no mac", i.Type))
+	case k.MAC == i.MAC:
+		d.fail(at.at, at, wrong("give each end of the wire an address of its own", "the router's end has %s already", k.MAC))
+	}
+}
+
+func either(types []Type) string {
+	all := make([]string, len(types))
+	for i, t := range types {
+		all[i] = string(t)
+	}
+	return strings.Join(all, " or ")
 }
 
 // leaveAlone refuses what would change a device that is somebody else's.
@@ -97,6 +131,7 @@ func (d *decoder) kernel(n *node, iface string) *Kernel {
 	k := &Kernel{TxQueueLen: DefaultTxQueueLen}
 	d.section(n, []field{
 		{"netns", into(d, &k.Netns, "a namespace", ParseNetns)},
+		{"mac", into(d, &k.MAC, "a MAC address", ParseMAC)},
 		{"addresses", func(n *node) { k.Addresses = each(d, n, "an address", ParseAddress, d.claims.kernel(iface)) }},
 		{"routes", func(n *node) { k.Routes = each(d, n, "a prefix", ParseRoutePrefix, once("prefix")) }},
 		{"txqueuelen", into(d, &k.TxQueueLen, "a whole number", ParseTxQueueLen)},

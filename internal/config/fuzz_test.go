@@ -108,6 +108,10 @@ func (d *drawer) iface(name string) config.Interface {
 	if err != nil {
 		d.Fatal(err)
 	}
+	if rapid.Bool().Draw(d.T, "tap") {
+		i.Type = config.TypeTAP
+		i.MAC = config.MAC{2, 5: rapid.Byte().Draw(d.T, "mac")}
+	}
 	i.MTU = rapid.IntRange(1280, 65535).Draw(d.T, "mtu")
 	i.HopLimit = rapid.Uint8Range(1, 255).Draw(d.T, "hop limit")
 	i.Addresses = d.prefixes(d.address)
@@ -118,6 +122,9 @@ func (d *drawer) iface(name string) config.Interface {
 	i.Recreate = rapid.Bool().Draw(d.T, "recreate")
 	if rapid.Bool().Draw(d.T, "kernel") {
 		i.Kernel = d.kernel()
+		if i.Type == config.TypeTAP {
+			i.Kernel.MAC = config.MAC{4, 5: rapid.Byte().Draw(d.T, "kernel mac")}
+		}
 	}
 	return i
 }

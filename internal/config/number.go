@@ -37,6 +37,9 @@ func ParseDetachTimeout(s string) (time.Duration, error) {
 	return d, nil
 }
 
+// ParseType parses what kind of port an interface is.
+func ParseType(s string) (Type, error) { return oneOf(s, TypeTUN, TypeTAP) }
+
 // ParseMode parses who makes a device.
 func ParseMode(s string) (Mode, error) { return oneOf(s, ModeCreate, ModeAttach) }
 
@@ -52,8 +55,6 @@ func ParseLevel(s string) (Level, error) {
 
 // ParseFormat parses a log format.
 func ParseFormat(s string) (Format, error) { return oneOf(s, FormatJSON, FormatConsole) }
-
-func parseType(s string) (string, error) { return oneOf(s, "tun") }
 
 func parseBool(s string) (bool, error) {
 	word, err := oneOf(s, "true", "false")

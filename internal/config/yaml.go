@@ -45,10 +45,12 @@ func (c *Config) YAML() []byte {
 
 func (i Interface) yaml() string {
 	var fs fields
+	fs.add("type", string(i.Type), i.Type != TypeTUN)
 	fs.add("mode", string(i.Mode), i.Mode != ModeCreate)
 	fs.add("recreate", "true", i.Recreate)
 	fs.add("mtu", strconv.Itoa(i.MTU), i.MTU != DefaultMTU)
 	fs.add("hop-limit", strconv.Itoa(int(i.HopLimit)), i.HopLimit != DefaultHopLimit)
+	fs.add("mac", quote(i.MAC.String()), i.MAC != MAC{})
 	fs.add("addresses", prefixes(i.Addresses), len(i.Addresses) > 0)
 	if i.Kernel != nil {
 		fs.add("kernel", i.Kernel.yaml(), true)
@@ -59,6 +61,7 @@ func (i Interface) yaml() string {
 func (k *Kernel) yaml() string {
 	var fs fields
 	fs.add("netns", quote(k.Netns.String()), k.Netns != Netns{})
+	fs.add("mac", quote(k.MAC.String()), k.MAC != MAC{})
 	fs.add("addresses", prefixes(k.Addresses), len(k.Addresses) > 0)
 	fs.add("routes", prefixes(k.Routes), len(k.Routes) > 0)
 	fs.add("txqueuelen", strconv.Itoa(k.TxQueueLen), k.TxQueueLen != DefaultTxQueueLen)

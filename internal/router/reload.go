@@ -185,8 +185,10 @@ func settings(a, b config.Interface) (fixed, changed []string) {
 			*list = append(*list, key)
 		}
 	}
+	differ(&fixed, "type", a.Type == b.Type)
 	differ(&fixed, "mode", a.Mode == b.Mode)
 	differ(&fixed, "mtu", a.MTU == b.MTU)
+	differ(&fixed, "mac", a.MAC == b.MAC)
 	differ(&fixed, "kernel", sameKernel(a.Kernel, b.Kernel))
 	differ(&changed, "addresses", slices.Equal(a.Addresses, b.Addresses))
 	differ(&changed, "hop-limit", a.HopLimit == b.HopLimit)
@@ -203,7 +205,7 @@ func sameKernel(a, b *config.Kernel) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.Netns == b.Netns && a.TxQueueLen == b.TxQueueLen &&
+	return a.Netns == b.Netns && a.MAC == b.MAC && a.TxQueueLen == b.TxQueueLen &&
 		slices.Equal(a.Addresses, b.Addresses) && slices.Equal(a.Routes, b.Routes)
 }
 
