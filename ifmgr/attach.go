@@ -147,6 +147,9 @@ func (m *Manager) attach(t *loop.Turn, p link.Port, s Settings, lower *Handle) I
 	if lower != nil {
 		lower.stack(&Upper{Interface: i, Port: p.(link.Upper), handle: i.acquire(Stacked)})
 	}
+	if m.came != nil {
+		m.came(i.name)
+	}
 	if s.Up {
 		m.Carrier(t, i.id, true)
 	}

@@ -190,7 +190,8 @@ type Manager struct {
 	devices   map[deviceKey]ID  // by where the kernel has it; no ports in memory
 	blackhole *Handle
 	totals    Totals
-	freed     func(name string) // told when an interface of that name has ended; may be nil
+	came      func(name string) // told when an interface of that name is attached; may be nil
+	freed     func(name string) // told when it has ended; may be nil
 }
 
 // New returns a Manager without interfaces. A detach that takes longer than
@@ -278,7 +279,8 @@ type Info struct {
 	MAC       config.MAC // the router's; zero where there is no Ethernet
 	Addresses []netip.Prefix
 	Device    Device
-	Lower     string // name of the interface it is stacked on
+	Lower     string      // name of the interface it is stacked on
+	VLAN      config.VLAN // zero if it is none
 	Held      map[string]int64
 	Traffic   *Traffic // live
 }
@@ -307,6 +309,9 @@ func (i *Interface) info() Info {
 	}
 	if i.lower != nil {
 		in.Lower = i.lower.Name()
+	}
+	if v, ok := i.port.(*vlan); ok {
+		in.VLAN = v.tag
 	}
 	return in
 }

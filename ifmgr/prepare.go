@@ -42,7 +42,8 @@ func (m *Manager) Add(ctx context.Context, c config.Interface) (id ID, err error
 // will have. Somebody attaches or discards it.
 type Prepared struct {
 	m        *Manager
-	port     link.Port
+	config   config.Interface
+	port     link.Port // nil of a VLAN, which is made when it is attached
 	settings Settings
 	ifc      *Interface // once attached
 }
@@ -53,17 +54,26 @@ func (m *Manager) Prepare(ctx context.Context, c config.Interface) (*Prepared, e
 	if err := m.reserve(ctx, c.Name); err != nil {
 		return nil, err
 	}
+	p := &Prepared{m: m, config: c}
+	if c.Type == config.TypeVLAN {
+		return p, nil
+	}
 	port, s, err := prepare(c)
 	if err != nil {
 		m.unreserve(c.Name)
 		return nil, err
 	}
-	return &Prepared{m: m, port: port, settings: s}, nil
+	p.port, p.settings = port, s
+	return p, nil
 }
 
 // Attach makes it an interface. If it fails, the Prepared is as it was.
-func (p *Prepared) Attach(t *loop.Turn) (ID, error) {
-	id, err := p.m.Attach(t, p.port, p.settings)
+func (p *Prepared) Attach(t *loop.Turn) (id ID, err error) {
+	if p.config.Type == config.TypeVLAN {
+		id, err = p.m.attachVLAN(t, p.config)
+	} else {
+		id, err = p.m.Attach(t, p.port, p.settings)
+	}
 	p.ifc = p.m.ifaces[id]
 	return id, err
 }
@@ -73,9 +83,11 @@ func (p *Prepared) Attach(t *loop.Turn) (ID, error) {
 func (p *Prepared) Settle(ctx context.Context) { p.m.locate(ctx, p.ifc) }
 
 // Discard ends the device and frees the name.
-func (p *Prepared) Discard() error {
-	err := p.port.Close()
-	p.m.unreserve(p.settings.Name)
+func (p *Prepared) Discard() (err error) {
+	if p.port != nil {
+		err = p.port.Close()
+	}
+	p.m.unreserve(p.config.Name)
 	return err
 }
 
@@ -134,9 +146,14 @@ func opened[D device](d D, err error) (device, error) {
 	return d, nil
 }
 
+// settingsOf is what c itself says of the interface.
+func settingsOf(c config.Interface) Settings {
+	return Settings{Name: c.Name, Type: c.Type, MTU: c.MTU, HopLimit: c.HopLimit, Addresses: c.Addresses, FromFile: c.Line != 0}
+}
+
 // prepare opens the device and does to its kernel side what c says.
 func prepare(c config.Interface) (device, Settings, error) {
-	s := Settings{Name: c.Name, Type: c.Type, MTU: c.MTU, HopLimit: c.HopLimit, Addresses: c.Addresses, FromFile: c.Line != 0}
+	s := settingsOf(c)
 	if c.Type == config.TypeTAP && c.MAC == (config.MAC{}) {
 		c.MAC = chooseMAC(c.Name, "router")
 	}

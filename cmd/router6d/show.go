@@ -165,6 +165,8 @@ func printInterfaces(w io.Writer, all []control.Interface) {
 
 func device(i control.Interface) string {
 	switch {
+	case i.VLAN != 0:
+		return fmt.Sprintf("%s %d on %s", i.Protocol, i.VLAN, i.Lower)
 	case i.Lower != "":
 		return "on " + i.Lower
 	case i.Netns != "":

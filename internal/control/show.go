@@ -20,6 +20,7 @@ func showInterfaces(r *router.Router, t *loop.Turn) []Interface {
 		all = append(all, Interface{
 			ID: uint64(in.ID), Name: in.Name, Type: string(in.Type), Origin: origin(in), State: in.State.String(), Since: in.Since,
 			Device: in.Device.Name, Netns: in.Device.Netns, Lower: in.Lower,
+			VLAN: in.VLAN.ID, Protocol: string(in.VLAN.Protocol),
 			MAC: mac(in.MAC), MTU: in.MTU, HopLimit: in.HopLimit, Addresses: in.Addresses,
 			Holders: in.Held, Traffic: showTraffic(in.Traffic),
 		})
