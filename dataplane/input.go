@@ -86,18 +86,19 @@ func (w *worker) accept(p *link.Packet, in *ifmgr.Interface) Drop {
 	return None
 }
 
-// acceptStacked offers what is not IPv6 to the port stacked on this one: what
-// that claims came in through it.
+// acceptStacked offers what is not IPv6 to the ports stacked on this one: what
+// one of them claims came in through it.
 func (w *worker) acceptStacked(p *link.Packet, in *ifmgr.Interface) Drop {
-	u := in.Upper(w.guard)
-	if u == nil || !u.Port.Claim(p) {
-		if w.tapping() {
-			w.see(&w.seen[w.n], p, in, Inbound)
+	for _, u := range in.Uppers(w.guard) {
+		if u.Port.Claim(p) {
+			w.stacked.add(u.Interface, p)
+			return w.accept(p, u.Interface)
 		}
-		return NotIPv6
 	}
-	w.stacked.add(u.Interface, p)
-	return w.accept(p, u.Interface)
+	if w.tapping() {
+		w.see(&w.seen[w.n], p, in, Inbound)
+	}
+	return NotIPv6
 }
 
 // acceptGroup takes what is for the groups every router is in on its links, RFC

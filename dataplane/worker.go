@@ -25,7 +25,7 @@ type worker struct {
 	batch   *link.Batch
 	guard   epoch.Guard
 	routes  *fib.Snapshot
-	stacked tally                    // what came in through the port stacked on this one
+	stacked tally                    // what came in through a port stacked on this one
 	here    [link.VectorSize]arrival // packets that want a lookup
 	n       int
 	dst     [link.VectorSize]*[16]byte

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/router6d/router6d/internal/config"
 	"github.com/router6d/router6d/internal/link"
 	"github.com/router6d/router6d/internal/loop"
 )
@@ -20,6 +21,7 @@ const (
 // Settings is what an interface begins with.
 type Settings struct {
 	Name      string
+	Type      config.Type // for people
 	MTU       int
 	HopLimit  uint8          // zero: 64
 	Addresses []netip.Prefix // the router's own; without a link-local one, one is made
@@ -74,14 +76,11 @@ func (m *Manager) Attach(t *loop.Turn, p link.Port, s Settings) (ID, error) {
 }
 
 // Stack makes u an interface on top of another one: what u claims of the
-// lower one's packets comes in through it. It takes u, unless it fails.
+// lower one's packets, and those stacked before it do not, comes in through it.
+// It takes u, unless it fails.
 func (m *Manager) Stack(t *loop.Turn, lower ID, u link.Upper, s Settings) (ID, error) {
 	if err := m.admit(t, s); err != nil {
 		return 0, err
-	}
-	under := m.ifaces[lower]
-	if under != nil && under.upper.Load() != nil {
-		return 0, fmt.Errorf("%s has a port on it: %w", under.name, ErrExists)
 	}
 	h, err := m.Acquire(t, lower, Stacked)
 	if err != nil {
@@ -146,7 +145,10 @@ func (m *Manager) attach(t *loop.Turn, p link.Port, s Settings, lower *Handle) I
 		zap.Int("mtu", s.MTU), zap.Stringer("state", i.state), zap.String("device", s.Device.String()))
 	m.hooks.Attached(t, i.id)
 	if lower != nil {
-		lower.upper.Store(&Upper{Interface: i, Port: p.(link.Upper), handle: i.acquire(Stacked)})
+		lower.stack(&Upper{Interface: i, Port: p.(link.Upper), handle: i.acquire(Stacked)})
+	}
+	if m.came != nil {
+		m.came(i.name)
 	}
 	if s.Up {
 		m.Carrier(t, i.id, true)
@@ -156,7 +158,7 @@ func (m *Manager) attach(t *loop.Turn, p link.Port, s Settings, lower *Handle) I
 }
 
 func newIface(id ID, p link.Port, s Settings) *Interface {
-	i := &Interface{id: id, name: s.Name, port: p, fromFile: s.FromFile, state: Down}
+	i := &Interface{id: id, name: s.Name, port: p, kind: s.Type, fromFile: s.FromFile, state: Down}
 	i.refs.Store(1) // the manager's own, given up after the grace period of Detach
 	i.mtu.Store(uint32(s.MTU))
 	if s.HopLimit == 0 {
@@ -173,6 +175,29 @@ type Upper struct {
 	Port link.Upper
 
 	handle *Handle // released when no reader sees the Upper any more
+}
+
+// stack puts u behind those that are on i already.
+func (i *Interface) stack(u *Upper) {
+	all := append(slices.Clone(i.stacked()), u)
+	i.uppers.Store(&all)
+}
+
+// unstack takes an interface off i, in the turn that withdraws it.
+func (i *Interface) unstack(t *loop.Turn, upper *Interface) {
+	var rest []*Upper
+	for _, u := range i.stacked() {
+		if u.Interface == upper {
+			t.AfterGrace(func(*loop.Turn) { u.handle.Release() })
+		} else {
+			rest = append(rest, u)
+		}
+	}
+	if rest == nil {
+		i.uppers.Store(nil) // what most have, and look at for each packet
+		return
+	}
+	i.uppers.Store(&rest)
 }
 
 // Addrs is the router's own addresses on one interface. It never changes.

@@ -17,6 +17,7 @@ func (m *Manager) Carrier(t *loop.Turn, id ID, up bool) {
 	if i == nil || i.state >= Draining || up == (i.state == Up) {
 		return
 	}
+	defer m.checkStacked(t, i)
 	i.since = t.Now()
 	if up {
 		i.state = Up
@@ -29,6 +30,13 @@ func (m *Manager) Carrier(t *loop.Turn, id ID, up bool) {
 	routes, slots := m.withdraw(t, i)
 	m.log.Info("interface down", zap.String("iface", i.name), zap.Uint64("id", uint64(id)),
 		zap.Int("routes", routes), zap.Int("slots", slots))
+}
+
+// checkStacked asks the ports on top how they are now.
+func (m *Manager) checkStacked(t *loop.Turn, i *Interface) {
+	for _, u := range i.stacked() {
+		m.Check(t, u.id)
+	}
 }
 
 // withdraw takes the interface out of the FIB, and notes from which generation

@@ -10,8 +10,9 @@ import (
 	"github.com/router6d/router6d/internal/loop"
 )
 
-// SetMTU changes the MTU of an interface, as its device has.
-func (m *Manager) SetMTU(_ *loop.Turn, id ID, mtu int) {
+// SetMTU changes the MTU of an interface, as its device has, and of the VLANs on
+// it.
+func (m *Manager) SetMTU(t *loop.Turn, id ID, mtu int) {
 	i := m.ifaces[id]
 	if i == nil || int(i.mtu.Load()) == mtu {
 		return
@@ -19,6 +20,11 @@ func (m *Manager) SetMTU(_ *loop.Turn, id ID, mtu int) {
 	m.log.Info("interface mtu changed", zap.String("iface", i.name), zap.Uint64("id", uint64(id)),
 		zap.Uint32("was", i.mtu.Load()), zap.Int("mtu", mtu))
 	i.mtu.Store(uint32(mtu))
+	for _, u := range i.stacked() {
+		if v, ok := u.Port.(*vlan); ok {
+			m.SetMTU(t, u.id, v.fit(mtu))
+		}
+	}
 }
 
 // SetTimeout changes how long a detach may take, for those to come.

@@ -23,6 +23,6 @@
 // through Hooks.
 //
 // Files in reading order: ifmgr.go (the object), handle.go, attach.go,
-// carrier.go, change.go, detach.go; then the kernel's side: device.go, prepare.go,
-// watch.go, keeper.go.
+// carrier.go, change.go, detach.go, vlan.go; then the kernel's side: device.go, prepare.go,
+// mac.go, watch.go, keeper.go.
 package ifmgr

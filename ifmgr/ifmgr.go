@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/router6d/router6d/internal/config"
 	"github.com/router6d/router6d/internal/epoch"
 	"github.com/router6d/router6d/internal/link"
 	"github.com/router6d/router6d/internal/loop"
@@ -63,13 +64,14 @@ type Interface struct {
 	id       ID
 	name     string
 	port     link.Port
+	kind     config.Type
 	fromFile bool
 
 	mtu       atomic.Uint32
 	hopLimit  atomic.Uint32
 	withdrawn atomic.Uint64 // FIB generation; zero while lookups may return it
 	addrs     atomic.Pointer[Addrs]
-	upper     atomic.Pointer[Upper]
+	uppers    atomic.Pointer[[]*Upper] // nil while nothing is stacked on it
 	traffic   Traffic
 
 	refs atomic.Int64          // handles, and one of the manager's own until the grace period is over
@@ -112,8 +114,15 @@ func (i *Interface) Addrs() *Addrs { return i.addrs.Load() }
 // Traffic counts what passes the interface.
 func (i *Interface) Traffic() *Traffic { return &i.traffic }
 
-// Upper returns the port stacked on this one for encapsulation, or nil.
-func (i *Interface) Upper(epoch.Guard) *Upper { return i.upper.Load() }
+// Uppers is the ports stacked on this one, the first stacked first. Borrowed.
+func (i *Interface) Uppers(epoch.Guard) []*Upper { return i.stacked() }
+
+func (i *Interface) stacked() []*Upper {
+	if all := i.uppers.Load(); all != nil {
+		return *all
+	}
+	return nil
+}
 
 // Withdrawn is the FIB generation from which on no lookup may return the
 // interface; zero while lookups may. It judges lookups, and decides nothing.
@@ -181,7 +190,8 @@ type Manager struct {
 	devices   map[deviceKey]ID  // by where the kernel has it; no ports in memory
 	blackhole *Handle
 	totals    Totals
-	freed     func(name string) // told when an interface of that name has ended; may be nil
+	came      func(name string) // told when an interface of that name is attached; may be nil
+	freed     func(name string) // told when it has ended; may be nil
 }
 
 // New returns a Manager without interfaces. A detach that takes longer than
@@ -260,14 +270,17 @@ func (m *Manager) Addresses(_ *loop.Turn, id ID) []netip.Prefix {
 type Info struct {
 	ID        ID
 	Name      string
-	FromFile  bool // the configuration file has it
+	Type      config.Type // empty for a port in memory
+	FromFile  bool        // the configuration file has it
 	State     State
 	Since     time.Time // of the state
 	MTU       int
 	HopLimit  uint8
+	MAC       config.MAC // the router's; zero where there is no Ethernet
 	Addresses []netip.Prefix
 	Device    Device
-	Lower     string // name of the interface it is stacked on
+	Lower     string      // name of the interface it is stacked on
+	VLAN      config.VLAN // zero if it is none
 	Held      map[string]int64
 	Traffic   *Traffic // live
 }
@@ -284,15 +297,21 @@ func (m *Manager) All(*loop.Turn) []Info {
 
 func (i *Interface) info() Info {
 	in := Info{
-		ID: i.id, Name: i.name, FromFile: i.fromFile, State: i.state, Since: i.since,
+		ID: i.id, Name: i.name, Type: i.kind, FromFile: i.fromFile, State: i.state, Since: i.since,
 		MTU: int(i.mtu.Load()), HopLimit: uint8(i.hopLimit.Load()),
 		Addresses: i.addrs.Load().prefixes,
 		Device:    i.device,
 		Held:      i.holding(),
 		Traffic:   &i.traffic,
 	}
+	if e, ok := i.port.(link.Ethernet); ok {
+		in.MAC = e.HardwareAddr()
+	}
 	if i.lower != nil {
 		in.Lower = i.lower.Name()
+	}
+	if v, ok := i.port.(*vlan); ok {
+		in.VLAN = v.tag
 	}
 	return in
 }

@@ -155,16 +155,18 @@ func spread(cells []any) (lines [][]string) {
 }
 
 func printInterfaces(w io.Writer, all []control.Interface) {
-	table(w, "ID NAME STATE FOR ORIGIN MTU DEVICE RX TX ADDRESSES", func(row func(...any), _ func(string)) {
+	table(w, "ID NAME TYPE STATE FOR ORIGIN MTU DEVICE MAC RX TX ADDRESSES", func(row func(...any), _ func(string)) {
 		for _, i := range all {
-			row(i.ID, i.Name, i.State, time.Since(i.Since).Round(time.Second), i.Origin, i.MTU, device(i),
-				i.Traffic.RxPackets, i.Traffic.TxPackets, strings.Split(addresses(i), ","))
+			row(i.ID, i.Name, i.Type, i.State, time.Since(i.Since).Round(time.Second), i.Origin, i.MTU, device(i),
+				cmp.Or(i.MAC, "-"), i.Traffic.RxPackets, i.Traffic.TxPackets, strings.Split(addresses(i), ","))
 		}
 	})
 }
 
 func device(i control.Interface) string {
 	switch {
+	case i.VLAN != 0:
+		return fmt.Sprintf("%s %d on %s", i.Protocol, i.VLAN, i.Lower)
 	case i.Lower != "":
 		return "on " + i.Lower
 	case i.Netns != "":

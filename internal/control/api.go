@@ -9,12 +9,16 @@ import (
 type Interface struct {
 	ID        uint64           `json:"id"` // never used again
 	Name      string           `json:"name"`
+	Type      string           `json:"type"`   // as in the configuration
 	Origin    string           `json:"origin"` // file or runtime
 	State     string           `json:"state"`  // down, up, draining, orphaned
 	Since     time.Time        `json:"since"`  // of the state
 	Device    string           `json:"device"`
 	Netns     string           `json:"netns,omitempty"`
-	Lower     string           `json:"lower,omitempty"` // what it is stacked on
+	Lower     string           `json:"lower,omitempty"`    // what it is stacked on
+	VLAN      uint16           `json:"vlan,omitempty"`     // its ID there
+	Protocol  string           `json:"protocol,omitempty"` // of its tag: 802.1q or 802.1ad
+	MAC       string           `json:"mac,omitempty"`      // the router's; empty where there is no Ethernet
 	MTU       int              `json:"mtu"`
 	HopLimit  uint8            `json:"hop_limit"`
 	Addresses []netip.Prefix   `json:"addresses"`

@@ -7,6 +7,7 @@ import (
 	"github.com/router6d/router6d/dataplane"
 	"github.com/router6d/router6d/fib"
 	"github.com/router6d/router6d/ifmgr"
+	"github.com/router6d/router6d/internal/config"
 	"github.com/router6d/router6d/internal/header"
 	"github.com/router6d/router6d/internal/loop"
 	"github.com/router6d/router6d/internal/router"
@@ -17,9 +18,10 @@ func showInterfaces(r *router.Router, t *loop.Turn) []Interface {
 	all := []Interface{}
 	for _, in := range r.Interfaces.All(t) {
 		all = append(all, Interface{
-			ID: uint64(in.ID), Name: in.Name, Origin: origin(in), State: in.State.String(), Since: in.Since,
+			ID: uint64(in.ID), Name: in.Name, Type: string(in.Type), Origin: origin(in), State: in.State.String(), Since: in.Since,
 			Device: in.Device.Name, Netns: in.Device.Netns, Lower: in.Lower,
-			MTU: in.MTU, HopLimit: in.HopLimit, Addresses: in.Addresses,
+			VLAN: in.VLAN.ID, Protocol: string(in.VLAN.Protocol),
+			MAC: mac(in.MAC), MTU: in.MTU, HopLimit: in.HopLimit, Addresses: in.Addresses,
 			Holders: in.Held, Traffic: showTraffic(in.Traffic),
 		})
 	}
@@ -31,6 +33,14 @@ func origin(in ifmgr.Info) string {
 		return rib.FromFile.String()
 	}
 	return rib.Runtime.String()
+}
+
+// mac is an address, or nothing.
+func mac(a config.MAC) string {
+	if a == (config.MAC{}) {
+		return ""
+	}
+	return a.String()
 }
 
 func showTraffic(c *ifmgr.Traffic) Traffic {
