@@ -33,15 +33,18 @@ func (w *worker) transit(p *link.Packet, in *ifmgr.Interface, g *fib.Group) Drop
 		return w.refuse(BeyondScope, p, in)
 	case pkt.HopLimit() <= 1:
 		return w.refuse(HopLimit, p, in)
-	case nh.ID() == in.ID():
+	case nh.ID() == in.ID() && in.Neighbors() == nil:
 		return w.refuse(SameLink, p, in)
 	case p.WireSize() > nh.MTU():
 		return w.refuseTooBig(p, in, nh.MTU())
 	case hasRoutingType0(pkt):
 		return w.refuse(RoutingHeader, p, in)
 	}
+	if nh.ID() == in.ID() {
+		w.redirect(p, pkt, in, nh)
+	}
 	pkt.SetHopLimit(pkt.HopLimit() - 1)
-	return w.send(p, nh)
+	return w.send(p, nh, in.ID())
 }
 
 // flow is the hash that picks one of several nexthops, RFC 6438.

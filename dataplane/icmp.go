@@ -28,6 +28,7 @@ var answers = [drops]answer{
 	TooBig:          {header.TypePacketTooBig, 0},
 	LocalHeader:     {header.TypeParameterProblem, header.CodeUnrecognizedNextHeader},
 	LocalPort:       {header.TypeDestinationUnreachable, header.CodePortUnreachable},
+	NeighborUnknown: {header.TypeDestinationUnreachable, header.CodeAddressUnreachable},
 }
 
 // refuse answers the packet as its reason wants, and returns the reason.
@@ -86,6 +87,9 @@ func (w *worker) originate(p *link.Packet, in *ifmgr.Interface) {
 // from: it answers what came. RFC 4007 §9: link-local addresses never leave.
 func (w *worker) route(p *link.Packet, in *ifmgr.Interface) Drop {
 	pkt := header.IPv6(p.Bytes())
+	if header.IsUnspecified(pkt.SourceBytes()) {
+		return NoSource // all addresses of the link are still tentative
+	}
 	if header.IsLinkLocal(pkt.SourceBytes()) || header.IsLinkLocal(pkt.DestinationBytes()) {
 		return w.leaveBack(p, in)
 	}
@@ -110,17 +114,17 @@ func (w *worker) leaveBy(p *link.Packet, nh *fib.Nexthop) Drop {
 	if p.WireSize() > nh.MTU() {
 		return TooBig
 	}
-	return w.send(p, nh)
+	return w.send(p, nh, 0)
 }
 
 // leaveBack sends on the link that is answered, without a lookup.
 func (w *worker) leaveBack(p *link.Packet, in *ifmgr.Interface) Drop {
-	fillHopLimit(header.IPv6(p.Bytes()), in.HopLimit())
+	pkt := header.IPv6(p.Bytes())
+	fillHopLimit(pkt, in.HopLimit())
 	if p.WireSize() > in.MTU() {
 		return TooBig
 	}
-	w.out.to(in).v.Push(p)
-	return None
+	return w.reach(p, in, pkt.DestinationBytes(), 0)
 }
 
 func fillHopLimit(pkt header.IPv6, limit uint8) {

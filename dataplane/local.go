@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"github.com/router6d/router6d/ifmgr"
+	"github.com/router6d/router6d/ifmgr/nd"
 	"github.com/router6d/router6d/internal/header"
 	"github.com/router6d/router6d/internal/link"
 )
@@ -43,6 +44,8 @@ func (w *worker) deliverICMPv6(p *link.Packet, pkt header.IPv6, u *header.Upper,
 		return LocalChecksum
 	case header.ICMPv6(msg).Type() == header.TypeEchoRequest:
 		return w.echo(p, pkt, in)
+	case in.Neighbors() != nil && nd.IsND(header.ICMPv6(msg).Type()):
+		return w.discover(p, pkt, u, in)
 	}
 	return LocalIgnored // errors about our own, and what hosts say to routers
 }

@@ -27,6 +27,8 @@ type Plane struct {
 	seed   uint64
 	taps   atomic.Pointer[[]*Tap] // nil as a rule
 
+	senders map[ifmgr.ID]*worker // of interfaces with frames; the loop's
+
 	workers sync.WaitGroup
 
 	// Workers end on their own goroutines, and are read by whoever wants to see:
@@ -47,10 +49,11 @@ func New(t *fib.Table, ifs *ifmgr.Manager, l *loop.Loop, d *epoch.Domain) *Plane
 		fib: t, ifs: ifs, loop: l, dom: d,
 		// One for each batch that can be under way at once, and as many for those
 		// preempted in the middle of one.
-		arenas: link.NewPool(2 * runtime.GOMAXPROCS(0)),
-		seed:   rand.Uint64(),
-		live:   map[*counters]string{},
-		past:   map[string]Stats{},
+		arenas:  link.NewPool(2 * runtime.GOMAXPROCS(0)),
+		seed:    rand.Uint64(),
+		senders: map[ifmgr.ID]*worker{},
+		live:    map[*counters]string{},
+		past:    map[string]Stats{},
 	}
 }
 
@@ -62,6 +65,7 @@ func (p *Plane) Attached(t *loop.Turn, id ifmgr.ID) {
 	if err != nil {
 		return // gone again before anyone could read from it
 	}
+	p.newSender(h)
 	rx, ok := h.Receiver()
 	if !ok {
 		h.Release()
@@ -80,6 +84,9 @@ func (p *Plane) newWorker(name string, in *ifmgr.Handle, rx link.Receiver) *work
 		batch:  link.NewBatch(p.arenas),
 		errors: newLimiter(errorRate, errorBurst),
 		echoes: newLimiter(echoRate, echoBurst),
+
+		announces: newLimiter(announceRate, announceBurst),
+		redirects: newLimiter(redirectRate, redirectBurst),
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

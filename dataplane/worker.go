@@ -6,6 +6,7 @@ import (
 
 	"github.com/router6d/router6d/fib"
 	"github.com/router6d/router6d/ifmgr"
+	"github.com/router6d/router6d/ifmgr/nd"
 	"github.com/router6d/router6d/internal/epoch"
 	"github.com/router6d/router6d/internal/fault"
 	"github.com/router6d/router6d/internal/link"
@@ -32,9 +33,12 @@ type worker struct {
 	groups  [link.VectorSize]*fib.Group
 	out     outbox
 
-	errors   limiter // ICMPv6 errors, RFC 4443 §2.4(f)
-	echoes   limiter
-	counters counters
+	errors    limiter // ICMPv6 errors, RFC 4443 §2.4(f)
+	echoes    limiter
+	announces limiter    // advertisements to all
+	redirects limiter    // RFC 4861 §8.2
+	message   nd.Message // of neighbor discovery, the one at hand
+	counters  counters
 
 	// For those who look on.
 	tapped  *atomic.Pointer[[]*Tap]

@@ -1,6 +1,7 @@
 package ifmgr
 
 import (
+	"cmp"
 	"crypto/rand"
 	"fmt"
 	"net/netip"
@@ -8,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/router6d/router6d/ifmgr/nd"
 	"github.com/router6d/router6d/internal/config"
 	"github.com/router6d/router6d/internal/link"
 	"github.com/router6d/router6d/internal/loop"
@@ -25,9 +27,13 @@ type Settings struct {
 	MTU       int
 	HopLimit  uint8          // zero: 64
 	Addresses []netip.Prefix // the router's own; without a link-local one, one is made
-	FromFile  bool           // the configuration file has it
-	Up        bool           // has carrier; ports that can tell are asked again
-	Device    Device         // where the kernel has it; zero for a port in memory
+	// DADTransmits is how often others on an Ethernet link are asked whether an
+	// address is taken, before it is used; zero: not at all. RFC 4862 §5.1.
+	DADTransmits int
+	Neighbors    map[netip.Addr][6]byte // that are known, on an Ethernet link
+	FromFile     bool                   // the configuration file has it
+	Up           bool                   // has carrier; ports that can tell are asked again
+	Device       Device                 // where the kernel has it; zero for a port in memory
 }
 
 // A claim is a name in use: reserved, attached or draining.
@@ -133,6 +139,10 @@ func (m *Manager) attach(t *loop.Turn, p link.Port, s Settings, lower *Handle) I
 	m.last++
 	i := newIface(m.last, p, s)
 	i.since, i.lower = t.Now(), lower
+	if _, ok := i.Ethernet(); ok {
+		i.neighbors = newNeighbors(t, m, i, s)
+		i.neighbors.refresh()
+	}
 	i.idle = func() { m.loop.Notify(func(*loop.Turn) { m.left(i) }) }
 	m.ifaces[i.id] = i
 	if m.names[s.Name] == nil {
@@ -159,13 +169,14 @@ func (m *Manager) attach(t *loop.Turn, p link.Port, s Settings, lower *Handle) I
 
 func newIface(id ID, p link.Port, s Settings) *Interface {
 	i := &Interface{id: id, name: s.Name, port: p, kind: s.Type, fromFile: s.FromFile, state: Down}
+	i.frames, _ = p.(link.Ethernet)
 	i.refs.Store(1) // the manager's own, given up after the grace period of Detach
 	i.mtu.Store(uint32(s.MTU))
 	if s.HopLimit == 0 {
 		s.HopLimit = defaultHopLimit
 	}
 	i.hopLimit.Store(uint32(s.HopLimit))
-	i.addrs.Store(newAddrs(s.Addresses))
+	i.addrs.Store(newAddrs(withLinkLocal(s.Addresses, p), nil))
 	return i
 }
 
@@ -202,49 +213,101 @@ func (i *Interface) unstack(t *loop.Turn, upper *Interface) {
 
 // Addrs is the router's own addresses on one interface. It never changes.
 type Addrs struct {
-	prefixes []netip.Prefix
-	own      map[netip.Addr]bool
-	source   netip.Addr
+	prefixes  []netip.Prefix // those that are not in use included
+	own       map[netip.Addr]bool
+	source    netip.Addr
+	linkLocal netip.Addr
+	discovery map[[16]byte]nd.AddressState // nil where there is no neighbor discovery
 }
 
-func newAddrs(prefixes []netip.Prefix) *Addrs {
-	a := &Addrs{prefixes: slices.Clone(prefixes), own: map[netip.Addr]bool{}}
-	if !slices.ContainsFunc(prefixes, isLinkLocal) {
-		a.prefixes = append(a.prefixes, newLinkLocal())
+// newAddrs is the addresses of an interface, of which one is link-local. All are
+// in use, unless neighbor discovery says which are.
+func newAddrs(prefixes []netip.Prefix, discovered []nd.Address) *Addrs {
+	a := &Addrs{prefixes: prefixes, own: map[netip.Addr]bool{}}
+	for _, p := range prefixes {
+		a.own[p.Addr()] = discovered == nil
 	}
-	for _, p := range a.prefixes {
-		a.own[p.Addr()] = true
+	if discovered != nil {
+		a.discovery = map[[16]byte]nd.AddressState{}
 	}
-	if g := a.global(); len(g) > 0 {
-		a.source = g[0].Addr()
+	for _, d := range discovered {
+		a.own[d.Addr] = d.State == nd.Ready
+		a.discovery[d.Addr.As16()] = d.State
+	}
+	for _, p := range prefixes {
+		switch {
+		case !a.own[p.Addr()]:
+		case isLinkLocal(p):
+			a.linkLocal = cmp.Or(a.linkLocal, p.Addr())
+		default:
+			a.source = cmp.Or(a.source, p.Addr())
+		}
 	}
 	return a
 }
 
 func isLinkLocal(p netip.Prefix) bool { return p.Addr().IsLinkLocalUnicast() }
 
-// newLinkLocal makes an address for an interface that was given none: every
-// interface has one (RFC 4291 §2.1). The interface identifier is random (RFC
-// 7136 §5 gives its bits no meaning) and as short-lived as the interface.
+// withLinkLocal is addresses and, if none of them is link-local, one that is made:
+// every interface has one (RFC 4291 §2.1).
+func withLinkLocal(addresses []netip.Prefix, p link.Port) []netip.Prefix {
+	addresses = slices.Clone(addresses)
+	if slices.ContainsFunc(addresses, isLinkLocal) {
+		return addresses
+	}
+	if e, ok := p.(link.Ethernet); ok {
+		return append(addresses, linkLocalOf(e.HardwareAddr()))
+	}
+	return append(addresses, newLinkLocal())
+}
+
+// linkLocalOf makes an address of a MAC, RFC 2464 §5. Hosts have a router's as
+// their default route, so it is to be the same after a restart, as the MAC is; and
+// a router has no reason to hide its MAC, which it advertises.
+func linkLocalOf(mac [6]byte) netip.Prefix {
+	a := [16]byte{0: 0xfe, 1: 0x80, 8: mac[0] ^ 2, 9: mac[1], 10: mac[2], 11: 0xff, 12: 0xfe, 13: mac[3], 14: mac[4], 15: mac[5]}
+	return netip.PrefixFrom(netip.AddrFrom16(a), 64)
+}
+
+// newLinkLocal makes an address for an interface without frames. The interface
+// identifier is random (RFC 7136 §5 gives its bits no meaning) and as short-lived
+// as the interface.
 func newLinkLocal() netip.Prefix {
 	a := [16]byte{0: 0xfe, 1: 0x80}
 	rand.Read(a[8:]) // never fails
 	return netip.PrefixFrom(netip.AddrFrom16(a), 64)
 }
 
-// Own reports whether x is one of the addresses.
+// Own reports whether x is one of the addresses, and in use.
 func (a *Addrs) Own(x netip.Addr) bool { return a.own[x] }
 
-// Source is a global address; the zero Addr where the interface has none.
+// Discovery is what neighbor discovery makes of an address; zero if it is none of
+// the router's here.
+func (a *Addrs) Discovery(x *[16]byte) nd.AddressState { return a.discovery[*x] }
+
+// Source is a global address that is in use; the zero Addr where there is none.
 func (a *Addrs) Source() netip.Addr { return a.source }
 
-// LinkLocal is the link-local address.
-func (a *Addrs) LinkLocal() netip.Addr {
-	return a.prefixes[slices.IndexFunc(a.prefixes, isLinkLocal)].Addr()
+// LinkLocal is the link-local address; the zero Addr while that is not in use.
+func (a *Addrs) LinkLocal() netip.Addr { return a.linkLocal }
+
+// global is the addresses that are in use without the link-local ones.
+func (a *Addrs) global() []netip.Prefix {
+	return slices.DeleteFunc(slices.Clone(a.prefixes), func(p netip.Prefix) bool {
+		return isLinkLocal(p) || !a.own[p.Addr()]
+	})
 }
 
-func (a *Addrs) global() []netip.Prefix {
-	return slices.DeleteFunc(slices.Clone(a.prefixes), isLinkLocal)
+// onLink is the prefixes that the link has, whether the addresses in them are in
+// use or not.
+func (a *Addrs) onLink() []netip.Prefix {
+	var all []netip.Prefix
+	for _, p := range a.prefixes {
+		if !isLinkLocal(p) && p.Bits() < 128 && !slices.Contains(all, p.Masked()) {
+			all = append(all, p.Masked())
+		}
+	}
+	return all
 }
 
 // newBlackhole makes the permanent interface that stands in where there must

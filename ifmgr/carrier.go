@@ -20,6 +20,9 @@ func (m *Manager) Carrier(t *loop.Turn, id ID, up bool) {
 	defer m.checkStacked(t, i)
 	i.since = t.Now()
 	if up {
+		if i.neighbors != nil {
+			i.neighbors.up(t) // before others hear of it: they are told of its addresses once
+		}
 		i.state = Up
 		i.withdrawn.Store(0)
 		m.hooks.Up(t, id)
@@ -28,6 +31,9 @@ func (m *Manager) Carrier(t *loop.Turn, id ID, up bool) {
 	}
 	i.state = Down // before withdrawing: the gate
 	routes, slots := m.withdraw(t, i)
+	if i.neighbors != nil {
+		i.neighbors.down(t)
+	}
 	m.log.Info("interface down", zap.String("iface", i.name), zap.Uint64("id", uint64(id)),
 		zap.Int("routes", routes), zap.Int("slots", slots))
 }
@@ -67,5 +73,8 @@ func (m *Manager) Check(t *loop.Turn, id ID) {
 		m.Detach(t, id, ErrDeleted, nil)
 	default:
 		m.Carrier(t, id, err == nil)
+		if i.neighbors != nil {
+			i.neighbors.look(t)
+		}
 	}
 }

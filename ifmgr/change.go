@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/router6d/router6d/ifmgr/nd"
 	"github.com/router6d/router6d/internal/loop"
 )
 
@@ -52,13 +53,25 @@ func (m *Manager) SetAddresses(t *loop.Turn, id ID, addresses []netip.Prefix) er
 		}
 	}
 	if !slices.ContainsFunc(addresses, isLinkLocal) {
-		addresses = append(slices.Clip(addresses), netip.PrefixFrom(i.addrs.Load().LinkLocal(), 64))
+		was := i.addrs.Load().prefixes
+		addresses = append(slices.Clip(addresses), was[slices.IndexFunc(was, isLinkLocal)])
 	}
-	i.addrs.Store(newAddrs(addresses))
+	i.setAddresses(t, addresses)
 	if i.state == Up {
 		m.hooks.Up(t, id)
 	}
 	m.log.Info("interface addresses changed", zap.String("iface", i.name), zap.Uint64("id", uint64(id)),
 		zap.Stringers("addresses", addresses))
 	return nil
+}
+
+func (i *Interface) setAddresses(t *loop.Turn, addresses []netip.Prefix) {
+	if i.neighbors == nil {
+		i.addrs.Store(newAddrs(addresses, nil))
+		return
+	}
+	i.addrs.Store(newAddrs(addresses, i.neighbors.machine.Addresses()))
+	i.neighbors.step(t, nd.Addresses(addresses))
+	i.neighbors.refresh()
+	i.neighbors.sleep(t)
 }

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/router6d/router6d/ifmgr/nd"
 	"github.com/router6d/router6d/internal/config"
 	"github.com/router6d/router6d/internal/epoch"
 	"github.com/router6d/router6d/internal/link"
@@ -72,6 +73,8 @@ type Interface struct {
 	withdrawn atomic.Uint64 // FIB generation; zero while lookups may return it
 	addrs     atomic.Pointer[Addrs]
 	uppers    atomic.Pointer[[]*Upper] // nil while nothing is stacked on it
+	frames    link.Ethernet            // the port; nil if it has none
+	neighbors *Neighbors               // nil of a port without frames
 	traffic   Traffic
 
 	refs atomic.Int64          // handles, and one of the manager's own until the grace period is over
@@ -107,6 +110,17 @@ func (i *Interface) MTU() int { return int(i.mtu.Load()) }
 
 // HopLimit is that of the router's own packets leaving here.
 func (i *Interface) HopLimit() uint8 { return uint8(i.hopLimit.Load()) }
+
+// Ethernet is the interface's own MAC; ok is false for a port without frames.
+func (i *Interface) Ethernet() (mac [6]byte, ok bool) {
+	if i.frames == nil {
+		return mac, false
+	}
+	return i.frames.HardwareAddr(), true
+}
+
+// Neighbors is neighbor discovery on the interface; nil for a port without frames.
+func (i *Interface) Neighbors() *Neighbors { return i.neighbors }
 
 // Addrs is the router's own addresses on the interface. Borrowed.
 func (i *Interface) Addrs() *Addrs { return i.addrs.Load() }
@@ -172,6 +186,9 @@ type Hooks struct {
 	Withdraw func(*loop.Turn, ID) (routes, slots int)
 	// Ended drops what is still known about an interface, and has its ledger.
 	Ended func(*loop.Turn, Result)
+	// Transmit sends what neighbor discovery has to send, and deals with what it held.
+	// Borrows. Nil: nothing is sent.
+	Transmit func(*loop.Turn, *Interface, nd.Output)
 	// Generation is that of the FIB now.
 	Generation func(*loop.Turn) uint64
 }
@@ -208,7 +225,12 @@ func New(l *loop.Loop, log *zap.Logger, timeout time.Duration) *Manager {
 }
 
 // Hook sets the hooks, before the first Attach.
-func (m *Manager) Hook(h Hooks) { m.hooks = h }
+func (m *Manager) Hook(h Hooks) {
+	if h.Transmit == nil {
+		h.Transmit = func(*loop.Turn, *Interface, nd.Output) {}
+	}
+	m.hooks = h
+}
 
 // Acquire is the gate, the only way to take hold of an interface: one that is
 // draining gives out nothing more, and one that is not Up takes no routes. The
@@ -249,6 +271,15 @@ func (m *Manager) Lookup(_ *loop.Turn, name string) (ID, bool) {
 	return c.ifc.id, true
 }
 
+// Find is an interface that is attached and not on its way out, or nil; for this
+// turn.
+func (m *Manager) Find(_ *loop.Turn, id ID) *Interface {
+	if i := m.ifaces[id]; i != nil && i.state < Draining {
+		return i
+	}
+	return nil
+}
+
 // Name is an interface's name, empty for one that has ended.
 func (m *Manager) Name(_ *loop.Turn, id ID) string {
 	if i := m.ifaces[id]; i != nil {
@@ -257,8 +288,16 @@ func (m *Manager) Name(_ *loop.Turn, id ID) string {
 	return ""
 }
 
-// Addresses is the router's own global addresses on an interface, each with
-// the length of its link's prefix.
+// OnLink is the global prefixes of an interface's link.
+func (m *Manager) OnLink(_ *loop.Turn, id ID) []netip.Prefix {
+	if i := m.ifaces[id]; i != nil {
+		return i.addrs.Load().onLink()
+	}
+	return nil
+}
+
+// Addresses is the router's own global addresses on an interface that are in use,
+// each with the length of its link's prefix.
 func (m *Manager) Addresses(_ *loop.Turn, id ID) []netip.Prefix {
 	if i := m.ifaces[id]; i != nil {
 		return i.addrs.Load().global()
@@ -282,7 +321,8 @@ type Info struct {
 	Lower     string      // name of the interface it is stacked on
 	VLAN      config.VLAN // zero if it is none
 	Held      map[string]int64
-	Traffic   *Traffic // live
+	Traffic   *Traffic   // live
+	Discovery *Discovery // nil where there are no neighbors
 }
 
 // All describes every interface, in the order they were attached.
@@ -309,6 +349,9 @@ func (i *Interface) info() Info {
 	}
 	if i.lower != nil {
 		in.Lower = i.lower.Name()
+	}
+	if i.neighbors != nil {
+		in.Discovery = i.neighbors.info()
 	}
 	if v, ok := i.port.(*vlan); ok {
 		in.VLAN = v.tag

@@ -237,6 +237,19 @@ func (m *Machine) stop() {
 	m.calm()
 }
 
+// Close ends the Machine, and returns what was held. Its Table stays as it is, for
+// those who are still looking.
+func (m *Machine) Close() (held []Refusal) {
+	for _, n := range m.sorted() {
+		for _, p := range n.held {
+			held = append(held, Refusal{p, Stopped})
+		}
+		n.held = nil
+	}
+	m.up, m.held = false, 0
+	return held
+}
+
 func (in HardwareAddr) take(m *Machine, now time.Time) {
 	if in.MAC != m.mac && m.up {
 		m.mac = in.MAC

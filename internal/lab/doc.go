@@ -13,6 +13,6 @@
 // Tests that are inside a package which Router is made of can't import lab: they
 // are written from outside, in package fib_test or dataplane_test.
 //
-// Files in reading order: router.go, port.go, stacked.go, packet.go, frame.go,
+// Files in reading order: router.go, port.go, ethernet.go, stacked.go, packet.go, frame.go,
 // checksum.go; fiboracle.go, table.go.
 package lab

@@ -28,10 +28,10 @@ var picture = map[string][]string{
 	"internal/httpd":   nil,
 	"internal/router":  {"dataplane", "fib", "ifmgr", "rib", "internal/config", "internal/epoch", "internal/link", "internal/loop"},
 
-	"dataplane": {"fib", "ifmgr", "internal/epoch", "internal/header", "internal/link", "internal/loop"},
+	"dataplane": {"fib", "ifmgr", "ifmgr/nd", "internal/epoch", "internal/header", "internal/link", "internal/loop"},
 	"rib":       {"fib", "ifmgr", "internal/loop"},
 	"fib":       {"ifmgr", "internal/epoch", "internal/link", "internal/loop"},
-	"ifmgr":     {"internal/config", "internal/epoch", "internal/link", "internal/loop"},
+	"ifmgr":     {"ifmgr/nd", "internal/config", "internal/epoch", "internal/link", "internal/loop"},
 
 	"ifmgr/nd": {"internal/header"},
 

@@ -63,6 +63,7 @@ func New(cfg *config.Config, log *zap.Logger) (*Router, error) {
 		Up:         r.RIB.Up,
 		Withdraw:   r.withdraw,
 		Ended:      r.ended,
+		Transmit:   r.Plane.Transmit,
 		Generation: r.generation,
 	})
 	var err error
@@ -83,6 +84,7 @@ func (r *Router) withdraw(t *loop.Turn, id ifmgr.ID) (routes, slots int) {
 
 func (r *Router) ended(t *loop.Turn, res ifmgr.Result) {
 	r.RIB.Forget(t, res.ID)
+	r.Plane.Ended(t, res.ID)
 	if r.OnDetach != nil {
 		r.OnDetach(res)
 	}
