@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/router6d/router6d/ifmgr/nd"
+	"github.com/router6d/router6d/internal/config"
 	"github.com/router6d/router6d/internal/link"
 	"github.com/router6d/router6d/internal/loop"
 )
@@ -271,9 +272,17 @@ func (m *Manager) Neighbors(_ *loop.Turn, id ID) []nd.Neighbor {
 }
 
 // SetNeighbors replaces the neighbors of an interface that were configured.
-func (m *Manager) SetNeighbors(t *loop.Turn, id ID, all map[netip.Addr][6]byte) {
-	if i := m.ifaces[id]; i != nil && i.neighbors != nil && i.state < Draining {
-		i.neighbors.step(t, nd.Statics(all))
+func (m *Manager) SetNeighbors(t *loop.Turn, id ID, c config.Interface) {
+	if i := m.Find(t, id); i != nil && i.neighbors != nil {
+		i.neighbors.step(t, nd.Statics(neighborsOf(c)))
 		i.neighbors.sleep(t)
 	}
+}
+
+func neighborsOf(c config.Interface) map[netip.Addr][6]byte {
+	all := map[netip.Addr][6]byte{}
+	for _, n := range c.Neighbors {
+		all[n.Address] = n.MAC
+	}
+	return all
 }

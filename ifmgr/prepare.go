@@ -148,7 +148,10 @@ func opened[D device](d D, err error) (device, error) {
 
 // settingsOf is what c itself says of the interface.
 func settingsOf(c config.Interface) Settings {
-	return Settings{Name: c.Name, Type: c.Type, MTU: c.MTU, HopLimit: c.HopLimit, Addresses: c.Addresses, FromFile: c.Line != 0}
+	return Settings{
+		Name: c.Name, Type: c.Type, MTU: c.MTU, HopLimit: c.HopLimit, Addresses: c.Addresses, FromFile: c.Line != 0,
+		DADTransmits: c.DADTransmits, Neighbors: neighborsOf(c),
+	}
 }
 
 // prepare opens the device and does to its kernel side what c says.

@@ -56,10 +56,14 @@ type Interface struct {
 	HopLimit  uint8          // never zero
 	MAC       MAC            // the router's; zero leaves it the choice
 	Addresses []netip.Prefix // the router's own, each with the length of its link; not masked
-	Kernel    *Kernel        // the other end; nil leaves it alone, as ModeAttach always does
-	Lower     string         // the interface it is on, of TypeVLAN only
-	VLAN      VLAN           // zero but of TypeVLAN
-	Line      int            // in the file; zero if it came from elsewhere
+	// DADTransmits is how often others are asked whether an address is theirs; zero
+	// where there are no frames.
+	DADTransmits int
+	Neighbors    []Neighbor // that need no resolution
+	Kernel       *Kernel    // the other end; nil leaves it alone, as ModeAttach always does
+	Lower        string     // the interface it is on, of TypeVLAN only
+	VLAN         VLAN       // zero but of TypeVLAN
+	Line         int        // in the file; zero if it came from elsewhere
 }
 
 // Type is what kind of port an interface is.
@@ -73,6 +77,12 @@ const (
 	TypePacket Type = "packet"
 	TypeVLAN   Type = "vlan" // on another interface, of any type that has frames
 )
+
+// Neighbor is a node on an Ethernet link.
+type Neighbor struct {
+	Address netip.Addr
+	MAC     MAC
+}
 
 // Mode is who makes the device of an interface.
 type Mode string
@@ -134,6 +144,7 @@ const (
 	DefaultMTU           = 1500
 	DefaultHopLimit      = 64 // RFC 1700 and its successor, the IANA registry of IP parameters
 	DefaultTxQueueLen    = 10_000
+	DefaultDADTransmits  = 1 // RFC 4862 §5.1
 	DefaultWeight        = 1
 )
 

@@ -80,9 +80,14 @@ func (d *decoder) iface(n *node, name string) Interface {
 		{"vlan", into(d, &i.VLAN.ID, "a whole number", ParseVLANID)},
 		{"protocol", into(d, &i.VLAN.Protocol, "a protocol", ParseProtocol)},
 		{"addresses", func(n *node) { i.Addresses = each(d, n, "an address", ParseAddress, d.claims.own(name)) }},
+		{"dad-transmits", into(d, &i.DADTransmits, "a whole number", ParseDADTransmits)},
+		{"neighbors", func(n *node) { i.Neighbors = d.neighbors(n) }},
 		{"kernel", func(n *node) { i.Kernel = d.kernel(n, name) }}, // after addresses, which it must not repeat
 	})
 	d.checkType(n, i)
+	if i.Type != TypeTUN && n.get("dad-transmits") == nil {
+		i.DADTransmits = DefaultDADTransmits
+	}
 	return i.ofType(n.get("mtu") != nil)
 }
 
@@ -111,6 +116,9 @@ var only = map[string][]Type{
 	"lower":    {TypeVLAN},
 	"vlan":     {TypeVLAN},
 	"protocol": {TypeVLAN},
+
+	"dad-transmits": {TypeTAP, TypePacket, TypeVLAN},
+	"neighbors":     {TypeTAP, TypePacket, TypeVLAN},
 }
 
 // checkType refuses what an interface of this type has not got.
@@ -137,6 +145,27 @@ func (d *decoder) checkType(n *node, i Interface) {
 	case k.MAC == i.MAC:
 		d.fail(at.at, at, wrong("give each end of the wire an address of its own", "the router's end has %s already", k.MAC))
 	}
+}
+
+func (d *decoder) neighbors(n *node) (ns []Neighbor) {
+	for _, item := range d.items(n, "of neighbors") {
+		var x Neighbor
+		ok := d.section(item, []field{
+			{"address", into(d, &x.Address, "an address", ParseGateway)},
+			{"mac", into(d, &x.MAC, "a MAC address", ParseMAC)},
+		})
+		if !ok {
+			continue
+		}
+		if item.get("address") == nil || item.get("mac") == nil {
+			d.fail(item.at, item, wrong("write it as {address: 2001:db8:1::2, mac: 02:00:5e:10:00:01}", "a neighbor has an address and a mac"))
+		}
+		if slices.ContainsFunc(ns, func(o Neighbor) bool { return o.Address == x.Address && x.Address.IsValid() }) {
+			d.fail(item.at, item, wrong("keep one", "%s is a neighbor already", x.Address))
+		}
+		ns = append(ns, x)
+	}
+	return ns
 }
 
 // leaveAlone refuses what would change a device that is somebody else's.

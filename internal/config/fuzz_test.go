@@ -115,6 +115,10 @@ func (d *drawer) iface(name string) config.Interface {
 	i.Type = rapid.SampledFrom([]config.Type{config.TypeTUN, config.TypeTAP, config.TypePacket}).Draw(d.T, "type")
 	if i.Type != config.TypeTUN {
 		i.MAC = config.MAC{2, 5: rapid.Byte().Draw(d.T, "mac")}
+		i.DADTransmits = rapid.IntRange(0, 10).Draw(d.T, "transmits")
+		for _, p := range d.prefixes(d.address) {
+			i.Neighbors = append(i.Neighbors, config.Neighbor{Address: p.Addr(), MAC: i.MAC})
+		}
 	}
 	i.MTU = rapid.IntRange(1280, 65535).Draw(d.T, "mtu")
 	i.HopLimit = rapid.Uint8Range(1, 255).Draw(d.T, "hop limit")

@@ -18,6 +18,9 @@ func ParseHopLimit(s string) (uint8, error) { return whole[uint8](s, 1, math.Max
 // ParseTxQueueLen parses how many packets the kernel holds for the router.
 func ParseTxQueueLen(s string) (int, error) { return whole[int](s, 1, 1_000_000) }
 
+// ParseDADTransmits parses how often others are asked whether an address is theirs.
+func ParseDADTransmits(s string) (int, error) { return whole[int](s, 0, 10) }
+
 // ParseMetric parses the metric of a route. The lowest wins.
 func ParseMetric(s string) (uint32, error) { return whole[uint32](s, 0, math.MaxUint32) }
 

@@ -56,6 +56,8 @@ func (i Interface) yaml() string {
 	fs.add("vlan", strconv.Itoa(int(i.VLAN.ID)), i.VLAN.ID != 0)
 	fs.add("protocol", string(i.VLAN.Protocol), i.VLAN.ID != 0 && i.VLAN.Protocol != Protocol8021Q)
 	fs.add("addresses", prefixes(i.Addresses), len(i.Addresses) > 0)
+	fs.add("dad-transmits", strconv.Itoa(i.DADTransmits), i.Type != TypeTUN && i.DADTransmits != DefaultDADTransmits)
+	fs.add("neighbors", neighbors(i.Neighbors), len(i.Neighbors) > 0)
 	if i.Kernel != nil {
 		fs.add("kernel", i.Kernel.yaml(), true)
 	}
@@ -126,4 +128,15 @@ func quote(s string) string {
 		return s
 	}
 	return strconv.Quote(s)
+}
+
+func neighbors(ns []Neighbor) string {
+	var all []string
+	for _, n := range ns {
+		var fs fields
+		fs.add("address", quote(n.Address.String()), true)
+		fs.add("mac", quote(n.MAC.String()), true)
+		all = append(all, fs.flow())
+	}
+	return "[" + strings.Join(all, ", ") + "]"
 }

@@ -200,8 +200,10 @@ func settings(a, b config.Interface) (fixed, changed []string) {
 	differ(&fixed, "lower", a.Lower == b.Lower)
 	differ(&fixed, "vlan", a.VLAN.ID == b.VLAN.ID)
 	differ(&fixed, "protocol", a.VLAN.Protocol == b.VLAN.Protocol)
+	differ(&fixed, "dad-transmits", a.DADTransmits == b.DADTransmits)
 	differ(&fixed, "kernel", sameKernel(a.Kernel, b.Kernel))
 	differ(&changed, "addresses", slices.Equal(a.Addresses, b.Addresses))
+	differ(&changed, "neighbors", slices.Equal(a.Neighbors, b.Neighbors))
 	differ(&changed, "hop-limit", a.HopLimit == b.HopLimit)
 	differ(&changed, "recreate", a.Recreate == b.Recreate)
 	return fixed, changed
@@ -366,6 +368,9 @@ func (r *Router) change(t *loop.Turn, all []config.Interface) {
 		}
 		id, _ := r.Interfaces.Lookup(t, c.Name)
 		r.Interfaces.SetHopLimit(t, id, c.HopLimit)
+		if !slices.Equal(r.configured(c.Name).Neighbors, c.Neighbors) {
+			r.Interfaces.SetNeighbors(t, id, c)
+		}
 	}
 }
 
