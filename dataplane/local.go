@@ -45,7 +45,7 @@ func (w *worker) deliverICMPv6(p *link.Packet, pkt header.IPv6, u *header.Upper,
 	case header.ICMPv6(msg).Type() == header.TypeEchoRequest:
 		return w.echo(p, pkt, in)
 	case in.Neighbors() != nil && nd.IsND(header.ICMPv6(msg).Type()):
-		return w.discover(p, pkt, u, in)
+		return w.discover(p, u.Offset, u.Fragmented, in)
 	}
 	return LocalIgnored // errors about our own, and what hosts say to routers
 }

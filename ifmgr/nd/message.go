@@ -93,15 +93,15 @@ func IsND(typ uint8) bool {
 	return typ >= header.TypeRouterSolicitation && typ <= header.TypeRedirect || typ == header.TypeMLDQuery
 }
 
-// Parse reads the message at u.Offset of pkt, and says what is wrong with it if
+// Parse reads the message at an offset of pkt, which came in fragments or not, and says what is wrong with it if
 // it is to be discarded. The caller has seen that the checksum is right, and that
 // the message has header.ICMPv6Size bytes.
-func Parse(pkt header.IPv6, u *header.Upper, m *Message) Invalid {
-	msg := header.ICMPv6(pkt[u.Offset:])
+func Parse(pkt header.IPv6, at int, fragmented bool, m *Message) Invalid {
+	msg := header.ICMPv6(pkt[at:])
 	switch {
 	case !IsND(msg.Type()):
 		return NotOfND
-	case u.Fragmented:
+	case fragmented:
 		return Fragmented
 	}
 	*m = Message{From: m.From, Type: msg.Type(), Source: *pkt.SourceBytes(), Destination: *pkt.DestinationBytes()}

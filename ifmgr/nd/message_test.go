@@ -53,7 +53,7 @@ func parse(pkt []byte) (m Message, why Invalid, ok bool) {
 	if !ok || u.Protocol != header.ProtoICMPv6 || u.NonFirst || len(ip) < u.Offset+header.ICMPv6Size {
 		return m, 0, false
 	}
-	return m, Parse(ip, &u, &m), true
+	return m, Parse(ip, u.Offset, u.Fragmented, &m), true
 }
 
 const (
