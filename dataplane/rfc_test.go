@@ -10,6 +10,10 @@ import (
 )
 
 // A router decrements the hop limit, and changes nothing else.
+//
+// Proves:
+//   - RFC 8200 §3 forward-decrements
+//   - RFC 8200 §3 hop-limit-at-destination
 func TestRFC8200_3_HopLimit(t *testing.T) {
 	s := newScene(t)
 	pkt := lab.WithHopLimit(udp(hostA, hostB), 2)
@@ -25,6 +29,9 @@ func TestRFC8200_3_HopLimit(t *testing.T) {
 }
 
 // What follows the payload is the link's.
+//
+// Proves:
+//   - RFC 8200 §3 payload-length
 func TestRFC8200_3_PayloadLengthEndsThePacket(t *testing.T) {
 	s := newScene(t)
 	pkt := udp(hostA, hostB)
@@ -44,6 +51,11 @@ func TestRFC8200_3_PayloadLengthEndsThePacket(t *testing.T) {
 
 // Extension headers and protocols are for the destination. Unknown ones are no
 // reason to drop.
+//
+// Proves:
+//   - RFC 8200 §4 transit-untouched
+//   - RFC 8200 §4 hop-by-hop-untouched
+//   - RFC 8200 §4.7 passed-on
 func TestRFC8200_4_HeadersPassUntouched(t *testing.T) {
 	plain := udp(hostA, hostB)
 	cases := []struct {
@@ -79,6 +91,10 @@ func TestRFC8200_4_HeadersPassUntouched(t *testing.T) {
 
 // A routing header of type 0 with segments left is refused wherever it is in the
 // chain; the pointer names the type field. One without is ignored, RFC 8200 §4.4.
+//
+// Proves:
+//   - RFC 8200 §4.4 unknown-type-done
+//   - RFC 8200 §4.4 unknown-type-left
 func TestRFC5095_3_RoutingHeaderType0(t *testing.T) {
 	for _, dst := range []string{hostB, routerA, routerB} {
 		cases := []struct {
@@ -126,6 +142,9 @@ func wantEcho(t *testing.T, got []byte, from, to string, body []byte) {
 
 // A packet never goes back on the point-to-point link it came from, whatever the
 // routes say.
+//
+// Proves:
+//   - RFC 4443 §3.1 no-return
 func TestRFC4443_3_1_PointToPointNeverSendsBack(t *testing.T) {
 	s := newScene(t)
 	s.Route("2001:db8:1::/48", lab.Dev("a"))
@@ -142,6 +161,9 @@ func TestRFC4443_3_1_PointToPointNeverSendsBack(t *testing.T) {
 }
 
 // The error says what would have fitted. RFC 8200 §5: what fits exactly, fits.
+//
+// Proves:
+//   - RFC 4443 §3.2 too-big
 func TestRFC4443_3_2_PacketTooBig(t *testing.T) {
 	s := newScene(t)
 	s.b.SetMTU(1300)
@@ -159,6 +181,12 @@ func TestRFC4443_3_2_PacketTooBig(t *testing.T) {
 }
 
 // No error about an error, and none that many would get or nobody.
+//
+// Proves:
+//   - RFC 4443 §2.4 about-error
+//   - RFC 4443 §2.4 about-redirect
+//   - RFC 4443 §2.4 about-group
+//   - RFC 4443 §2.4 to-nobody
 func TestRFC4443_2_4_e_NoErrorAbout(t *testing.T) {
 	ping := lab.Echo(hostA, elsewhere, 1, 1, data)
 	cases := []struct {
@@ -189,6 +217,9 @@ func TestRFC4443_2_4_e_NoErrorAbout(t *testing.T) {
 }
 
 // As much is quoted as fits into 1280 bytes.
+//
+// Proves:
+//   - RFC 4443 §2.4 quote
 func TestRFC4443_2_4_c_QuoteFillsTheMinimumMTU(t *testing.T) {
 	s := newScene(t)
 	for _, size := range []int{0, 1, 1183, 1184, 1185, 1400} {
@@ -238,6 +269,12 @@ func TestRouterWithoutGlobalAddress(t *testing.T) {
 	b.ExpectNone()
 }
 
+// Proves:
+//   - RFC 4443 §4.2 responder
+//   - RFC 4443 §4.2 reply-source
+//   - RFC 4443 §4.2 reply-to-group
+//   - RFC 4443 §4.2 reply-data
+//   - RFC 8200 §5 accepts-link-mtu
 func TestRFC4443_4_2_EchoReply(t *testing.T) {
 	long := make([]byte, 1400)
 	for i := range long {
@@ -326,6 +363,10 @@ func TestOwnHopLimit(t *testing.T) {
 
 // The subnet-router anycast address is the router's, and answers from one that
 // is not anycast, of the interface where the ping came in.
+//
+// Proves:
+//   - RFC 4443 §4.2 reply-to-group
+//   - RFC 4443 §4.2 reply-to-group-source
 func TestRFC4291_2_6_1_SubnetRouterAnycast(t *testing.T) {
 	s := newScene(t)
 	s.a.Send(lab.Echo(hostA, "2001:db8:a::", 1, 1, data))

@@ -20,6 +20,11 @@ routes:
   - {prefix: 2001:db8:f002::/48, refuse: blackhole}
 `
 
+// Proves:
+//   - RFC 4443 §4.2 responder
+//   - RFC 4443 §4.2 reply-source
+//   - RFC 4443 §4.2 reply-to-group
+//   - RFC 4443 §4.2 reply-to-group-source
 func TestPing(t *testing.T) {
 	privileged(t)
 	red, _ := namespace(t, "red"), namespace(t, "blue")

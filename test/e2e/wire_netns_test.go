@@ -131,6 +131,29 @@ var (
 	forwarded = &icmp{typ: -1}
 )
 
+// Proves:
+//   - RFC 8200 §3 forward-decrements
+//   - RFC 8200 §3 hop-limit-used-up
+//   - RFC 8200 §3 payload-length
+//   - RFC 8200 §4 transit-untouched
+//   - RFC 8200 §4 unrecognized-next-header
+//   - RFC 8200 §4.4 unknown-type-left
+//   - RFC 8200 §4.7 nothing-follows
+//   - RFC 4443 §2.2 asked-address
+//   - RFC 4443 §2.3 checksum
+//   - RFC 4443 §2.4 quote
+//   - RFC 4443 §2.4 about-error
+//   - RFC 4443 §2.4 about-redirect
+//   - RFC 4443 §2.4 about-group
+//   - RFC 4443 §3.1 no-route
+//   - RFC 4443 §3.1 prohibited
+//   - RFC 4443 §3.1 beyond-scope
+//   - RFC 4443 §3.1 address-unreachable
+//   - RFC 4443 §3.1 port-unreachable
+//   - RFC 4443 §3.1 no-return
+//   - RFC 4443 §3.2 too-big
+//   - RFC 4443 §3.3 hop-limit
+//   - RFC 4443 §3.4 problem
 func TestRFC4443AndRFC8200OnTheWire(t *testing.T) {
 	privileged(t)
 	n := namespace(t, "wire")
@@ -321,6 +344,9 @@ func (d *daemon) awaitReceived(n uint64) map[string]uint64 {
 }
 
 // TestRFC4443_2_4_f_ErrorsAreLimited sends far more than may be answered.
+//
+// Proves:
+//   - RFC 4443 §2.4 rate-limit
 func TestRFC4443_2_4_f_ErrorsAreLimited(t *testing.T) {
 	privileged(t)
 	n := namespace(t, "wire")
