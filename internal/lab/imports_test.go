@@ -28,7 +28,7 @@ var picture = map[string][]string{
 	"internal/httpd":   nil,
 	"internal/router":  {"dataplane", "fib", "ifmgr", "rib", "internal/config", "internal/epoch", "internal/link", "internal/loop"},
 
-	"dataplane": {"fib", "ifmgr", "internal/epoch", "internal/header", "internal/link", "internal/loop"},
+	"dataplane": {"fib", "ifmgr", "internal/epoch", "internal/header", "internal/link", "internal/loop", "internal/reassembly"},
 	"rib":       {"fib", "ifmgr", "internal/loop"},
 	"fib":       {"ifmgr", "internal/epoch", "internal/link", "internal/loop"},
 	"ifmgr":     {"internal/config", "internal/epoch", "internal/link", "internal/loop"},
@@ -39,6 +39,8 @@ var picture = map[string][]string{
 	"internal/header": {},
 	"internal/config": {},
 	"internal/events": {},
+
+	"internal/reassembly": {"internal/header"},
 
 	// Faults for tests to see; nothing unless a build tag says so.
 	"internal/fault": {},
