@@ -108,8 +108,6 @@ func TestDropByPacket(t *testing.T) {
 			wants: &icmpError{2, 0, 1400, routerA},
 		},
 
-		{name: "to the router in fragments, the first", pkt: lab.Fragment(udp(hostA, routerA), 0, true), why: dataplane.LocalFragment},
-		{name: "to the router in fragments, the last", pkt: lab.Fragment(udp(hostA, routerA), 4, false), why: dataplane.LocalFragment},
 		{name: "a ping with a wrong checksum", pkt: wrong(lab.Echo(hostA, routerA, 1, 1, data)), why: dataplane.LocalChecksum},
 		{
 			name: "a protocol the router does not speak", pkt: lab.Packet(hostA, routerA, 253, data), why: dataplane.LocalHeader,
@@ -128,7 +126,11 @@ func TestDropByPacket(t *testing.T) {
 			name: "TCP to where nothing listens", pkt: lab.TCP(hostA, routerA, 1, 2, header.FlagSYN, nil), why: dataplane.LocalPort,
 			wants: &icmpError{1, 4, 0, routerA},
 		},
-		{name: "a chain of headers that leaves the packet", pkt: lab.Packet(hostA, routerA, header.ProtoDestinationOptions, []byte{17, 9, 0, 0, 0, 0, 0, 0}), why: dataplane.Truncated},
+		{
+			name: "a header that leaves the packet", why: dataplane.LocalField,
+			pkt:   lab.Packet(hostA, routerA, header.ProtoDestinationOptions, []byte{17, 9, 0, 0, 0, 0, 0, 0}),
+			wants: &icmpError{4, 0, 41, routerA},
+		},
 		{name: "half an ICMPv6 header", pkt: lab.Packet(hostA, routerA, header.ProtoICMPv6, make([]byte, 7)), why: dataplane.Truncated},
 		{name: "an echo reply nobody waits for", pkt: lab.ICMPv6(hostA, routerA, header.TypeEchoReply, 0, 1, nil), why: dataplane.LocalIgnored},
 		{name: "an error about what nobody sent", pkt: lab.ICMPv6(hostA, routerA, 1, 0, 0, udp(routerA, hostA)), why: dataplane.LocalIgnored},
