@@ -3,6 +3,7 @@ package dataplane_test
 import (
 	"bytes"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -136,6 +137,35 @@ func TestRFC8200_4_5_RepliesAreCut(t *testing.T) {
 	}
 	if len(seen) != 10 {
 		t.Errorf("%d identifications for 10 packets", len(seen))
+	}
+}
+
+// Fragments of the same packets come by several workers at once, and each packet
+// is answered once.
+func TestFragmentsByManyWorkers(t *testing.T) {
+	s := newScene(t)
+	ports := []*lab.Port{s.a, s.b, s.c}
+	const many = reassembly.MaxSourceDatagrams // may all wait at once
+	var sending sync.WaitGroup
+	for turn, p := range ports {
+		sending.Go(func() {
+			for i := range many {
+				for j, f := range lab.Fragments(lab.Echo(hostA, routerA, 1, uint16(i), pattern(184)), 64, uint32(i)) {
+					if j%3 == turn && !p.TrySend(f) {
+						t.Error("wire is full")
+					}
+				}
+			}
+		})
+	}
+	sending.Wait()
+	s.Settle()
+	seen := map[uint32]bool{}
+	for b := s.a.Take(); b != nil; b = s.a.Take() {
+		seen[header.ICMPv6(b[40:]).Param()] = true
+	}
+	if r := s.Plane.Reassembly(); r.Reassembled != many || r.Held != 0 || len(seen) != many {
+		t.Errorf("%d answers, reassembly %+v, want %d", len(seen), r, many)
 	}
 }
 

@@ -22,7 +22,7 @@ var picture = map[string][]string{
 		"internal/router", "internal/capture", "internal/config", "internal/events", "internal/header", "internal/health", "internal/httpd", "internal/loop",
 		"dataplane", "fib", "ifmgr", "rib",
 	},
-	"internal/metrics": {"dataplane", "fib", "ifmgr", "internal/httpd", "internal/loop"},
+	"internal/metrics": {"dataplane", "fib", "ifmgr", "internal/httpd", "internal/loop", "internal/reassembly"},
 	"internal/capture": {"dataplane", "internal/header"},
 	"internal/health":  {"internal/loop"},
 	"internal/httpd":   nil,
