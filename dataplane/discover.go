@@ -11,9 +11,10 @@ import (
 // discover takes a message of neighbor discovery, or a query for listeners. What
 // is not valid ends here, and so does what is of no concern: floods are the
 // worker's, not the loop's. The checksum is right.
-func (w *worker) discover(p *link.Packet, at int, fragmented bool, in *ifmgr.Interface) Drop {
+func (w *worker) discover(p *link.Packet, pkt header.IPv6, at int, in *ifmgr.Interface) Drop {
 	n, m := in.Neighbors(), &w.message
-	if why := nd.Parse(header.IPv6(p.Bytes()), at, fragmented, m); why != nd.Valid {
+	u, _ := header.UpperLayer(pkt)
+	if why := nd.Parse(pkt, at, w.whole || u.Fragmented, m); why != nd.Valid {
 		n.Discarded(why)
 		return DiscoveryInvalid
 	}

@@ -31,7 +31,13 @@ const (
 	HopLimit                         // hop limit used up, RFC 8200 §3
 	SameLink                         // would go back on its point-to-point link, RFC 4443 §3.1
 	TooBig                           // larger than the MTU of the way out, RFC 8200 §5
-	LocalFragment                    // to the router, and in fragments
+	FragmentLength                   // to the router, and no fragment has this length
+	FragmentChain                    // to the router, a first fragment without all headers
+	FragmentIdle                     // to the router, a fragment that adds nothing
+	FragmentOverlap                  // to the router, of a packet whose fragments overlap
+	LocalLimit                       // to the router, with more options or headers than it bears
+	LocalField                       // to the router, with a header or option that does not fit
+	LocalOption                      // to the router, with an option it does not know
 	LocalChecksum                    // to the router, with a wrong checksum
 	LocalHeader                      // to the router, with a header it does not know
 	LocalPort                        // to the router, where nothing listens
@@ -72,7 +78,13 @@ var dropNames = [drops]string{
 	HopLimit:         "hop_limit",
 	SameLink:         "same_link",
 	TooBig:           "too_big",
-	LocalFragment:    "local_fragment",
+	FragmentLength:   "fragment_length",
+	FragmentChain:    "fragment_chain",
+	FragmentIdle:     "fragment_idle",
+	FragmentOverlap:  "fragment_overlap",
+	LocalLimit:       "local_limit",
+	LocalField:       "local_field",
+	LocalOption:      "local_option",
 	LocalChecksum:    "local_checksum",
 	LocalHeader:      "local_header",
 	LocalPort:        "local_port",
@@ -110,7 +122,13 @@ var dropTexts = [drops]string{
 	HopLimit:         "hop limit used up; answered: time exceeded",
 	SameLink:         "would go back on the point-to-point link it came from; answered: address unreachable",
 	TooBig:           "larger than the MTU of the way out; answered: packet too big",
-	LocalFragment:    "to the router, in fragments",
+	FragmentLength:   "to the router, a fragment of a length that none has; answered: parameter problem",
+	FragmentChain:    "to the router, a first fragment without all headers; answered: parameter problem",
+	FragmentIdle:     "to the router, a fragment that adds nothing to those before it",
+	FragmentOverlap:  "to the router, of a packet whose fragments overlap or are too many",
+	LocalLimit:       "to the router, with more options or extension headers than it bears",
+	LocalField:       "to the router, with a header or option that does not fit; answered: parameter problem",
+	LocalOption:      "to the router, with an unknown option; answered if that wants it: parameter problem",
 	LocalChecksum:    "to the router, with a wrong checksum",
 	LocalHeader:      "to the router, with an unknown header; answered: parameter problem",
 	LocalPort:        "to the router, where nothing listens; answered: port unreachable",

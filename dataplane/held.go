@@ -59,6 +59,9 @@ func (w *worker) end(why Drop, in *ifmgr.Interface) {
 		w.refuse(why, p, in)
 	}
 	w.counters.drop(why, n)
+	if in != nil {
+		w.tellLate(p, in, Inbound, why)
+	}
 }
 
 // newSender is for an interface with frames; it ends with Ended.

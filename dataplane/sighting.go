@@ -43,13 +43,14 @@ func (w *worker) tell(s *sighting, p *link.Packet, d Direction, why Drop) {
 	}
 }
 
-// tellOwn shows a packet of the router's own that found no way out where what it
-// answers came in.
-func (w *worker) tellOwn(p *link.Packet, in *ifmgr.Interface, why Drop) {
+// tellLate shows a packet that is dropped and has not been seen: one of the
+// router's own that found no way out, where what it answers came in, or one that
+// was put together there.
+func (w *worker) tellLate(p *link.Packet, in *ifmgr.Interface, d Direction, why Drop) {
 	if w.tapping() && why != None {
 		var s sighting
-		w.see(&s, p, in, Outbound)
-		w.tell(&s, p, Outbound, why)
+		w.see(&s, p, in, d)
+		w.tell(&s, p, d, why)
 	}
 }
 

@@ -20,7 +20,8 @@ type worker struct {
 	fib    *fib.Table
 	reader *epoch.Reader
 	doubt  func(ifmgr.ID) // asks to look at an interface that refused a packet
-	seed   uint64         // of flow hashes: the same for all workers
+	plane  *Plane
+	seed   uint64 // of flow hashes: the same for all workers
 
 	// This batch.
 	batch   *link.Batch
@@ -32,6 +33,8 @@ type worker struct {
 	dst     [link.VectorSize]*[16]byte
 	groups  [link.VectorSize]*fib.Group
 	out     outbox
+	later   []postponed // until the batch is through
+	whole   bool        // the packet at hand was put together of fragments
 
 	errors    limiter // ICMPv6 errors, RFC 4443 §2.4(f)
 	echoes    limiter
@@ -66,6 +69,7 @@ func (w *worker) enter() {
 // not take all of it.
 func (w *worker) leave() (why Drop) {
 	why = w.flush()
+	w.catchUp()
 	w.counters.publish()
 	w.forget()
 	w.guard.Leave()

@@ -231,6 +231,10 @@ func printCounters(w io.Writer, c control.Counters) {
 	fmt.Fprintf(w, "received    %12d\noriginated  %12d  %d ICMPv6 errors, %d more held back by the limit\n",
 		c.Received, c.Originated, c.ICMPErrorsSent, c.ICMPErrorsLimited)
 	fmt.Fprintf(w, "sent        %12d\nconsumed    %12d\ndropped     %12d\n", c.Sent, c.Consumed, c.Dropped)
+	if r := c.Reassembly; r != (control.Reassembly{}) {
+		fmt.Fprintf(w, "reassembled %12d  packets; %d timed out, %d refused, %d evicted; %d wait in %d bytes\n",
+			r.Reassembled, r.TimedOut, r.Refused, r.Evicted, r.Held, r.Bytes)
+	}
 	fmt.Fprintf(w, "account     %12s  in %d batches\n", verdict, c.Batches)
 }
 

@@ -80,6 +80,18 @@ type Counters struct {
 	Batches           uint64 `json:"batches"`
 	ICMPErrorsSent    uint64 `json:"icmp_errors_sent"`
 	ICMPErrorsLimited uint64 `json:"icmp_errors_limited"`
+
+	Reassembly Reassembly `json:"reassembly"`
+}
+
+// Reassembly is the account of packets to the router that come in fragments.
+type Reassembly struct {
+	Reassembled uint64 `json:"reassembled"`
+	TimedOut    uint64 `json:"timed_out"`
+	Refused     uint64 `json:"refused"`
+	Evicted     uint64 `json:"evicted"`
+	Held        int    `json:"held"`
+	Bytes       int    `json:"bytes"`
 }
 
 // Drop is one reason for which packets ended, and how many did.

@@ -81,11 +81,13 @@ func text(a netip.Addr) string {
 	return ""
 }
 
-func showCounters(s dataplane.Stats) Counters {
+func showCounters(p *dataplane.Plane) Counters {
+	s := p.Stats()
 	return Counters{
 		Received: s.Received, Originated: s.Originated, Sent: s.Sent, Consumed: s.Consumed,
 		Dropped: s.TotalDropped(), Balanced: s.Balanced(), Batches: s.Batches,
 		ICMPErrorsSent: s.ErrorsSent, ICMPErrorsLimited: s.ErrorsLimited,
+		Reassembly: Reassembly(p.Reassembly()),
 	}
 }
 

@@ -5,8 +5,9 @@
 // one: [ParseIPv6] makes a view whose accessors are safe, and every function
 // that walks further in checks the length itself.
 //
-// Files in reading order: ethernet.go, ipv6.go, address.go, extension.go, transport.go,
-// flow.go, checksum.go, icmpv6.go, error.go, echo.go.
+// Files in reading order: ethernet.go, ipv6.go, address.go, extension.go,
+// destination.go, fragment.go, transport.go, flow.go, checksum.go, icmpv6.go,
+// error.go, echo.go.
 //
 // The IPv6 header, RFC 8200 §3:
 //

@@ -22,13 +22,13 @@ var picture = map[string][]string{
 		"internal/router", "internal/capture", "internal/config", "internal/events", "internal/header", "internal/health", "internal/httpd", "internal/loop",
 		"dataplane", "fib", "ifmgr", "rib",
 	},
-	"internal/metrics": {"dataplane", "fib", "ifmgr", "internal/httpd", "internal/loop"},
+	"internal/metrics": {"dataplane", "fib", "ifmgr", "internal/httpd", "internal/loop", "internal/reassembly"},
 	"internal/capture": {"dataplane", "internal/header"},
 	"internal/health":  {"internal/loop"},
 	"internal/httpd":   nil,
 	"internal/router":  {"dataplane", "fib", "ifmgr", "rib", "internal/config", "internal/epoch", "internal/link", "internal/loop"},
 
-	"dataplane": {"fib", "ifmgr", "ifmgr/nd", "internal/epoch", "internal/header", "internal/link", "internal/loop"},
+	"dataplane": {"fib", "ifmgr", "ifmgr/nd", "internal/epoch", "internal/header", "internal/link", "internal/loop", "internal/reassembly"},
 	"rib":       {"fib", "ifmgr", "internal/loop"},
 	"fib":       {"ifmgr", "internal/epoch", "internal/link", "internal/loop"},
 	"ifmgr":     {"ifmgr/nd", "internal/config", "internal/epoch", "internal/link", "internal/loop"},
@@ -41,6 +41,8 @@ var picture = map[string][]string{
 	"internal/header": {},
 	"internal/config": {},
 	"internal/events": {},
+
+	"internal/reassembly": {"internal/header"},
 
 	// Faults for tests to see; nothing unless a build tag says so.
 	"internal/fault": {},

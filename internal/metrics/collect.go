@@ -11,6 +11,7 @@ import (
 	"github.com/router6d/router6d/fib"
 	"github.com/router6d/router6d/ifmgr"
 	"github.com/router6d/router6d/internal/loop"
+	"github.com/router6d/router6d/internal/reassembly"
 )
 
 // patience is how long a scrape waits for its turn. Prometheus waits for 10 s.
@@ -24,6 +25,7 @@ func (m *Metrics) Describe(chan<- *prometheus.Desc) {}
 func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	s := sink(ch)
 	s.account(m.of.Plane.Stats())
+	s.reassembly(m.of.Plane.Reassembly())
 	workers := m.of.Plane.Workers()
 	for _, w := range workers {
 		s.counter(workerPackets, w.Received+w.Originated, w.Name)
@@ -112,6 +114,15 @@ func (s sink) account(st dataplane.Stats) {
 	s.counter(errsLimited, st.ErrorsLimited)
 	s.counter(lookupDead, st.DeadLookups)
 	s.counter(drainingTx, st.DrainingSent)
+}
+
+func (s sink) reassembly(st reassembly.Stats) {
+	s.counter(reassembled, st.Reassembled)
+	s.counter(reassemblyFailed, st.TimedOut, "timeout")
+	s.counter(reassemblyFailed, st.Refused, "refused")
+	s.counter(reassemblyFailed, st.Evicted, "evicted")
+	s.gauge(reassemblyHeld, float64(st.Held))
+	s.gauge(reassemblyBytes, float64(st.Bytes))
 }
 
 func (s sink) loop(st loop.Stats) {

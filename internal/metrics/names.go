@@ -19,6 +19,12 @@ var (
 	errsSent    = desc("icmp_errors_sent_total", "ICMPv6 errors originated.")
 	errsLimited = desc("icmp_errors_limited_total", "ICMPv6 errors held back by the rate limit.")
 
+	// Packets to the router in fragments.
+	reassembled      = desc("reassembled_packets_total", "Packets to the router put together from fragments.")
+	reassemblyFailed = desc("reassembly_failed_total", "Packets to the router whose fragments were given up, by cause.", "cause")
+	reassemblyHeld   = desc("reassembly_held_packets", "Packets to the router of which fragments are missing.")
+	reassemblyBytes  = desc("reassembly_held_bytes", "Memory that fragments to the router take.")
+
 	// Workers.
 	workerPackets = desc("worker_packets_total", "Packets that a worker received or originated.", "worker")
 	workerBatches = desc("worker_batches_total", "Batches of a worker.", "worker")

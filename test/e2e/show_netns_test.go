@@ -22,7 +22,7 @@ var documented = map[string]string{
 	"show routes":     "prefix source metric origin target active reason?",
 	"show nexthops":   "slot target routes nexthops reason?",
 	"show counters": "received originated sent consumed dropped balanced batches " +
-		"icmp_errors_sent icmp_errors_limited",
+		"icmp_errors_sent icmp_errors_limited reassembly",
 	"show drops": "reason packets text",
 	"show epoch": "lookup_dead_total draining_tx_total tx_deadfile_total admission_refused_total attached_total " +
 		"detach_clean_total detach_orphaned_total orphans interfaces holders detach_phase_mean_seconds epoch_current readers grace_total grace_mean_seconds " +
