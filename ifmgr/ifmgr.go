@@ -201,14 +201,15 @@ type Manager struct {
 	hooks   Hooks
 	timeout time.Duration // from Detach to orphaned
 
-	last      ID
-	ifaces    map[ID]*Interface // until Detached
-	names     map[string]*claim // by configured name
-	devices   map[deviceKey]ID  // by where the kernel has it; no ports in memory
-	blackhole *Handle
-	totals    Totals
-	came      func(name string) // told when an interface of that name is attached; may be nil
-	freed     func(name string) // told when it has ended; may be nil
+	last       ID
+	ifaces     map[ID]*Interface // until Detached
+	names      map[string]*claim // by configured name
+	devices    map[deviceKey]ID  // by where the kernel has it; no ports in memory
+	blackhole  *Handle
+	totals     Totals
+	discovered Discovery         // of interfaces that have ended
+	came       func(name string) // told when an interface of that name is attached; may be nil
+	freed      func(name string) // told when it has ended; may be nil
 }
 
 // New returns a Manager without interfaces. A detach that takes longer than
@@ -219,6 +220,8 @@ func New(l *loop.Loop, log *zap.Logger, timeout time.Duration) *Manager {
 		ifaces:  map[ID]*Interface{},
 		names:   map[string]*claim{},
 		devices: map[deviceKey]ID{},
+
+		discovered: Discovery{Invalid: map[string]uint64{}},
 	}
 	m.blackhole = newBlackhole()
 	return m

@@ -34,6 +34,7 @@ type Neighbors struct {
 	machine *nd.Machine
 	wake    time.Time
 	timer   *loop.Timer
+	ended   bool // what it has counted is the manager's
 }
 
 // A Held is a packet that waits for a neighbor's MAC, as it was before it got an
@@ -239,6 +240,8 @@ func (n *Neighbors) look(t *loop.Turn) {
 func (n *Neighbors) end(t *loop.Turn) (purged int) {
 	in := n.inbox.close()
 	held := n.machine.Close()
+	n.m.discovered.add(n.info())
+	n.ended = true
 	for _, h := range in.holds {
 		held = append(held, nd.Refusal{Packet: h.Packet, Cause: nd.Stopped})
 	}
@@ -258,6 +261,35 @@ func (n *Neighbors) info() *Discovery {
 	d := &Discovery{Stats: n.machine.Stats(), Addresses: n.machine.Addresses(), Invalid: map[string]uint64{}}
 	for _, why := range nd.Invalids() {
 		d.Invalid[why.String()] = n.invalid[why].Load()
+	}
+	return d
+}
+
+// add sums what is counted, not what there is now.
+func (d *Discovery) add(o *Discovery) {
+	d.Solicited += o.Solicited
+	d.Probed += o.Probed
+	d.Suppressed += o.Suppressed
+	d.Evicted += o.Evicted
+	d.Lost += o.Lost
+	d.Unanswered += o.Unanswered
+	for why, n := range o.Invalid {
+		d.Invalid[why] += n
+	}
+}
+
+// Discovered is what neighbor discovery of all interfaces has counted, ended ones
+// included.
+func (m *Manager) Discovered(*loop.Turn) *Discovery {
+	d := &Discovery{Invalid: map[string]uint64{}}
+	for _, why := range nd.Invalids() {
+		d.Invalid[why.String()] = 0
+	}
+	d.add(&m.discovered)
+	for _, i := range m.ifaces {
+		if i.neighbors != nil && !i.neighbors.ended {
+			d.add(i.neighbors.info())
+		}
 	}
 	return d
 }

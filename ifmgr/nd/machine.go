@@ -305,14 +305,14 @@ type Stats struct {
 
 	HeldPackets, HeldBytes int // now
 
-	Solicited   uint64 // multicast solicitations sent
-	Probed      uint64 // unicast ones
-	Advertised  uint64
-	Suppressed  uint64 // resolutions not begun, or solicitations not repeated: the rate limit
-	Evicted     uint64 // neighbors forgotten to make room for others
-	Overloaded  bool
-	Lost        uint64 // see Lost
-	Unreachable uint64 // resolutions without an answer
+	Solicited  uint64 // multicast solicitations sent
+	Probed     uint64 // unicast ones
+	Advertised uint64
+	Suppressed uint64 // resolutions not begun, or solicitations not repeated: the rate limit
+	Evicted    uint64 // neighbors forgotten to make room for others
+	Unanswered uint64 // resolutions that nobody has answered
+	Lost       uint64 // see Lost
+	Overloaded bool
 }
 
 // Stats is the count so far.

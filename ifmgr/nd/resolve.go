@@ -65,7 +65,7 @@ func (m *Machine) hold(now time.Time, n *neighbor, p Held) {
 // solicit asks everybody for a neighbor that is not known.
 func (m *Machine) solicit(now time.Time, n *neighbor) {
 	if n.tries >= maxMulticastSolicit {
-		m.statistics.Unreachable++
+		m.statistics.Unanswered++
 		m.forget(n, NoAnswer)
 		return
 	}
