@@ -173,6 +173,7 @@ func FuzzReassembly(f *testing.F) {
 	f.Add([]byte{0, 4, 1, 0, 4, 1, 4, 4, 0}, uint64(1))          // duplicate
 	f.Add([]byte{0, 4, 1, 4, 0, 0}, uint64(1))                   // an empty last one
 	f.Add([]byte{8, 2, 0, 4, 2, 0, 0, 4, 1}, uint64(1))          // two ends
+	f.Add([]byte{8, 2, 1, 1, 1, 0, 0, 1, 1}, uint64(1))          // an end in front of another
 	f.Add([]byte{4, 0, 0, 4, 2, 1, 0, 4, 1}, uint64(1))          // behind an empty last one
 	f.Add([]byte{0, 4, 1, 4, 4, 3, 8, 1, 1, 9, 0, 2}, uint64(1)) // other bytes in the same place
 	f.Fuzz(func(t *testing.T, script []byte, seed uint64) {
