@@ -372,6 +372,20 @@ func TestRFC6583_Flood(t *testing.T) {
 	}
 }
 
+// Nor does who says that he answers, and was not asked.
+func TestRFC6583_UnaskedAnswers(t *testing.T) {
+	w := newWire(t)
+	for i := range maxHeard {
+		addr := fmt.Sprintf("2001:db8::9:%x", i)
+		w.do(rs(addr, macB))
+		w.do(na(addr, "SO", macB))
+		w.wantState(addr, Reachable, macB)
+	}
+	if n := w.pools[answered].Len(); n != 0 {
+		t.Errorf("%d have answered, want none", n)
+	}
+}
+
 // The same inputs at the same times have the same outputs.
 func TestStepsAreRepeatable(t *testing.T) {
 	run := func() []string {

@@ -88,6 +88,7 @@ func (m *Machine) refuse(p Held, why Cause) {
 // become moves a neighbor to a state. What RFC 4861 Appendix C does on entering
 // it is done here.
 func (m *Machine) become(now time.Time, n *neighbor, s State) {
+	was := n.state
 	n.state, n.since, n.tries, n.retrans = s, now, 0, retransTimer
 	m.cancel(&n.timer)
 	m.publish(n)
@@ -95,7 +96,11 @@ func (m *Machine) become(now time.Time, n *neighbor, s State) {
 	case Incomplete:
 		m.solicit(now, n)
 	case Reachable:
-		m.enter(n, answered)
+		if was == Incomplete || was == Probe || was == Unreachable {
+			m.enter(n, answered) // it was asked: whoever says unasked that he was is worth no more than before
+		} else {
+			m.enter(n, n.pool)
+		}
 		m.set(&n.timer, now.Add(m.reachableTime()), func(now time.Time) { m.become(now, n, Stale) })
 	case Stale:
 		m.set(&n.timer, now.Add(staleTime), func(time.Time) { m.forget(n, NoAnswer) })

@@ -22,6 +22,7 @@ func (in Used) take(m *Machine, now time.Time) {
 // take is a hint, RFC 4861 §7.3.1: it confirms what is known, and finds nobody.
 func (in Reached) take(m *Machine, now time.Time) {
 	if n := m.neighbors[in.Target]; n != nil && n.state != Incomplete && n.state != Static {
+		m.enter(n, answered)
 		m.become(now, n, Reachable)
 	}
 }
