@@ -168,7 +168,7 @@ func (m *Manager) attach(t *loop.Turn, p link.Port, s Settings, lower *Handle) I
 }
 
 func newIface(id ID, p link.Port, s Settings) *Interface {
-	i := &Interface{id: id, name: s.Name, port: p, kind: s.Type, fromFile: s.FromFile, state: Down}
+	i := &Interface{id: id, name: s.Name, port: p, kind: s.Type, mac: macOf(p), fromFile: s.FromFile, state: Down}
 	i.frames, _ = p.(link.Ethernet)
 	i.refs.Store(1) // the manager's own, given up after the grace period of Detach
 	i.mtu.Store(uint32(s.MTU))

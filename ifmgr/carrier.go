@@ -5,6 +5,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/router6d/router6d/internal/config"
 	"github.com/router6d/router6d/internal/link"
 	"github.com/router6d/router6d/internal/loop"
 )
@@ -73,8 +74,29 @@ func (m *Manager) Check(t *loop.Turn, id ID) {
 		m.Detach(t, id, ErrDeleted, nil)
 	default:
 		m.Carrier(t, id, err == nil)
-		if i.neighbors != nil {
-			i.neighbors.look(t)
-		}
+		m.noteMAC(t, i)
 	}
+}
+
+// noteMAC follows the port's address, which is that of the VLANs on it as well.
+func (m *Manager) noteMAC(t *loop.Turn, i *Interface) {
+	mac := macOf(i.port)
+	if mac == i.mac {
+		return
+	}
+	m.log.Info("interface mac changed", zap.String("iface", i.name), zap.Uint64("id", uint64(i.id)),
+		zap.Stringer("was", i.mac), zap.Stringer("mac", mac))
+	i.mac = mac
+	if i.neighbors != nil {
+		i.neighbors.look(t)
+	}
+	m.checkStacked(t, i)
+}
+
+// macOf is the router's address; zero where there is no Ethernet.
+func macOf(p link.Port) (mac config.MAC) {
+	if e, ok := p.(link.Ethernet); ok {
+		mac = e.HardwareAddr()
+	}
+	return mac
 }

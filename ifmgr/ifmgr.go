@@ -85,6 +85,7 @@ type Interface struct {
 	state  State
 	since  time.Time
 	device Device
+	mac    config.MAC // the port's, as at the last Check; zero where there is no Ethernet
 	lower  *Handle    // the port under a stacked one
 	detach *detaching // set once Draining
 }
@@ -342,13 +343,10 @@ func (i *Interface) info() Info {
 	in := Info{
 		ID: i.id, Name: i.name, Type: i.kind, FromFile: i.fromFile, State: i.state, Since: i.since,
 		MTU: int(i.mtu.Load()), HopLimit: uint8(i.hopLimit.Load()),
-		Addresses: i.addrs.Load().prefixes,
-		Device:    i.device,
-		Held:      i.holding(),
-		Traffic:   &i.traffic,
-	}
-	if e, ok := i.port.(link.Ethernet); ok {
-		in.MAC = e.HardwareAddr()
+		MAC: i.mac, Addresses: i.addrs.Load().prefixes,
+		Device:  i.device,
+		Held:    i.holding(),
+		Traffic: &i.traffic,
 	}
 	if i.lower != nil {
 		in.Lower = i.lower.Name()

@@ -118,7 +118,7 @@ func (m *Manager) reserve(ctx context.Context, name string) error {
 	}
 }
 
-// A device is a port whose other end is the kernel's.
+// A device is a port that is on a device of the kernel's.
 type device interface {
 	link.Port
 	Name() string // the kernel's, when it was opened
@@ -128,6 +128,8 @@ type device interface {
 // open opens the device of an interface under a name.
 func open(c config.Interface, name string) (device, error) {
 	switch {
+	case c.Type == config.TypePacket:
+		return opened(link.OpenPacketSocket(name, c.MAC))
 	case c.Type == config.TypeTAP && c.Mode == config.ModeAttach:
 		return opened(link.AttachTAP(name, c.MAC))
 	case c.Type == config.TypeTAP:

@@ -477,6 +477,9 @@ func TestSuperframesPassWhole(t *testing.T) {
 	t.Run("TAP", func(t *testing.T) {
 		relayTCP(t, 1514, func() (both, error) { return link.CreateTAP("tun0", ours) })
 	})
+	t.Run("packet socket", func(t *testing.T) {
+		relayTCP(t, 1514, openFar)
+	})
 }
 
 // relayTCP relays between two devices whose largest packets have wire bytes.
