@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -656,5 +657,40 @@ func TestEthernetNoAllocations(t *testing.T) {
 				t.Errorf("allocations for a batch of %d = %v, want 0", link.VectorSize, n)
 			}
 		})
+	}
+}
+
+// A tap sees frames, in both directions, and those that are dropped whole as well.
+func TestEthernetTap(t *testing.T) {
+	for _, dropsOnly := range []bool{false, true} {
+		l := newLAN(t)
+		l.know(hostE, macE)
+		tap := dataplane.NewTap(0, dropsOnly)
+		l.Turn(func(turn *loop.Turn) {
+			if err := l.Plane.Tap(turn, l.e.ID, tap); err != nil || !tap.Frames() {
+				t.Errorf("frames = %v, %v", tap.Frames(), err)
+			}
+		})
+		in, out := udp(hostE, hostA), udp(hostA, hostE)
+		lost := lab.EthernetFrame(lab.RouterMAC, macE, udp(hostE, "ff0e::1"))
+		l.send(macE, in)
+		l.e.Send(lost)
+		l.a.Send(out)
+		l.Settle()
+		var got [][]byte
+		_ = tap.Each(func(s *dataplane.Sight) error { got = append(got, bytes.Clone(s.Bytes)); return nil })
+		want := [][]byte{lab.EthernetFrame(lab.RouterMAC, macE, in), lost, lab.EthernetFrame(macE, lab.RouterMAC, forwarded(out))}
+		if dropsOnly {
+			want = want[1:2]
+		}
+		for _, w := range want {
+			if !slices.ContainsFunc(got, func(b []byte) bool { return bytes.Equal(b, w) }) {
+				t.Errorf("drops only %v: saw %x, want %x in it", dropsOnly, got, w)
+			}
+		}
+		if len(got) != len(want) {
+			t.Errorf("drops only %v: saw %d frames, want %d", dropsOnly, len(got), len(want))
+		}
+		l.Turn(func(turn *loop.Turn) { l.Plane.Untap(turn, tap) })
 	}
 }

@@ -70,16 +70,16 @@ func (l *letters) reset() {
 
 // answer adds a message about a neighbor.
 func (l *letters) answer(msg *nd.Message) bool {
-	if len(l.answers) == maxAnswers {
-		return false
-	}
 	alike := 0
 	for i := range l.answers {
+		if l.answers[i] == *msg {
+			return true // it says nothing new
+		}
 		if l.answers[i].Target == msg.Target {
 			alike++
 		}
 	}
-	if alike == maxAlike {
+	if alike == maxAlike || len(l.answers) == maxAnswers {
 		return false
 	}
 	l.answers = append(l.answers, *msg)

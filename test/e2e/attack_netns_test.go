@@ -82,6 +82,10 @@ var attacks = []attack{
 	{name: "advertisements of the router's own address", dev: "eth0", hosts: true, packet: func(uint64) []byte {
 		return framed(discovery(lanRouter, "ff02::1", header.TypeNeighborAdvertisement, 0x20000000, lanRouter, 2))
 	}},
+	{name: "advertisements of a real neighbor, elsewhere", dev: "eth0", packet: func(uint64) []byte {
+		// Without Override. With it, RFC 4861 §7.2.5 has the neighbor move.
+		return framed(discovery(hostA, lanRouter, header.TypeNeighborAdvertisement, 0x40000000, hostA, 2))
+	}},
 	{name: "router solicitations", dev: "eth0", packet: func(n uint64) []byte {
 		return framed(discovery(on("fe80::", n), "ff02::2", header.TypeRouterSolicitation, 0, "", 1))
 	}},
