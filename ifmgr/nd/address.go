@@ -76,9 +76,10 @@ func (in Addresses) take(m *Machine, now time.Time) {
 	}
 	for _, a := range m.ordered() {
 		if want[a.addr] == a {
-			m.begin(now, a, now)
+			m.begin(a, now)
 		}
 	}
+	m.expire(now)
 }
 
 // ordered is the addresses in their order.
@@ -103,16 +104,22 @@ func (m *Machine) onLink(a *[16]byte) bool {
 	return false
 }
 
-// restartAddresses begins when there is carrier. The first message of an interface
-// that begins waits for a random time, RFC 4862 §5.4.2.
-func (m *Machine) restartAddresses(now time.Time) {
+// restart begins when there is carrier. What an interface says first waits for a
+// random time, RFC 4862 §5.4.2; what others say is heard.
+func (m *Machine) restart(now time.Time) {
 	at := now
 	if m.dadTransmits > 0 {
 		at = now.Add(m.within(maxRtrSolicitationDelay))
 	}
+	m.set(&m.listener.begin, at, func(now time.Time) {
+		for _, g := range always {
+			m.join(now, g)
+		}
+	})
 	for _, a := range m.ordered() {
-		m.begin(now, a, at)
+		m.begin(a, at)
 	}
+	m.expire(now)
 }
 
 // stopAddresses ends all that is under way. Addresses are tentative until there is
@@ -130,22 +137,21 @@ func (m *Machine) stopAddresses() {
 	clear(m.anycast)
 }
 
-// begin joins the groups that an address needs, and asks at a moment whether it is
+// begin joins at a moment the group that an address needs, and asks whether it is
 // taken, RFC 4862 §5.4.2.
-func (m *Machine) begin(now time.Time, a *address, at time.Time) {
+func (m *Machine) begin(a *address, at time.Time) {
 	if !m.up {
 		return
 	}
-	m.join(now, header.SolicitedNode(&a.addr))
-	if a.state == Anycast {
-		return
+	if a.state != Anycast {
+		a.state, a.sent = Tentative, 0
 	}
-	a.state, a.sent = Tentative, 0
-	if m.dadTransmits == 0 {
-		m.ready(now, a)
-		return
-	}
-	m.set(&a.timer, at, func(now time.Time) { m.ask(now, a) })
+	m.set(&a.timer, at, func(now time.Time) {
+		m.join(now, header.SolicitedNode(&a.addr))
+		if a.state != Anycast {
+			m.ask(now, a)
+		}
+	})
 }
 
 // ask sends a solicitation for a tentative address, or has waited long enough.

@@ -112,13 +112,20 @@ func (m *Machine) answerLater(now time.Time, in *Message) {
 
 // announceMAC tells everybody that the router has another MAC, RFC 4861 §7.2.6.
 func (m *Machine) announceMAC(now time.Time) {
+	at := now
 	for _, a := range m.ordered() {
-		if a.state == Ready || a.state == Anycast {
+		joined := m.groups[header.SolicitedNode(&a.addr)] != nil // else it begins yet
+		if a.state == Ready || a.state == Anycast && joined {
 			a.sent = 0
-			m.announce(now, a)
+			m.set(&a.timer, at, func(now time.Time) { m.announce(now, a) })
+			at = at.Add(announceApart)
 		}
 	}
+	m.expire(now)
 }
+
+// announceApart is between advertisements for several addresses, RFC 4861 §7.2.6.
+const announceApart = 20 * time.Millisecond
 
 // announce sends an unsolicited Neighbor Advertisement for an address in use, and
 // repeats it a few times. Those for anycast addresses override nothing.

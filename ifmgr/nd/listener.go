@@ -40,6 +40,7 @@ type listener struct {
 	interval   time.Duration // between queries
 	version1   timer         // a querier of RFC 2710 was heard: set for as long as that counts
 	asked      timer         // of the answer to a general query
+	begin      timer         // of the first reports
 }
 
 func newListener() listener { return listener{robustness: robustness, interval: queryInterval} }
@@ -66,6 +67,7 @@ func (m *Machine) stopListening() {
 	clear(m.groups)
 	m.cancel(&m.listener.version1)
 	m.cancel(&m.listener.asked)
+	m.cancel(&m.listener.begin)
 	m.listener = newListener()
 }
 

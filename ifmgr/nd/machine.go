@@ -217,10 +217,7 @@ func (m *Machine) Step(now time.Time, in Input) Output {
 func (in Up) take(m *Machine, now time.Time) {
 	m.stop()
 	m.up, m.mac = true, in.MAC
-	for _, g := range always {
-		m.join(now, g)
-	}
-	m.restartAddresses(now)
+	m.restart(now)
 }
 
 func (Down) take(m *Machine, _ time.Time) { m.stop() }

@@ -190,10 +190,16 @@ func TestRFC4861_7_2_6_UnsolicitedAdvertisements(t *testing.T) {
 	w.do(HardwareAddr{macB})
 	w.want(
 		"NA 2001:db8:: R from fe80::1 to ff02::1 option 2 02000000000b",
+	)
+	w.pass(announceApart)
+	w.want(
 		"NA 2001:db8::1 OR from 2001:db8::1 to ff02::1 option 2 02000000000b",
+	)
+	w.pass(announceApart)
+	w.want(
 		"NA fe80::1 OR from fe80::1 to ff02::1 option 2 02000000000b",
 	)
-	w.pass(retransTimer - 1)
+	w.pass(retransTimer - 2*announceApart - 1)
 	w.want()
 	w.pass(time.Minute)
 	if got := w.take(); len(got) != 6 {
@@ -584,7 +590,7 @@ func (w *wire) checkBounds() {
 	if total != len(w.neighbors) || held != w.held || held > maxHeld {
 		w.t.Fatalf("%d neighbors, %d in pools, %d bytes held, %d counted", len(w.neighbors), total, held, w.held)
 	}
-	if len(w.timers) > len(w.neighbors)+len(w.addresses)+len(w.anycast)+2*len(w.groups)+3 || len(w.anycast) > maxAnycast {
+	if len(w.timers) > len(w.neighbors)+len(w.addresses)+len(w.anycast)+2*len(w.groups)+4 || len(w.anycast) > maxAnycast {
 		w.t.Fatalf("%d timers", len(w.timers))
 	}
 }
