@@ -184,6 +184,7 @@ type Manager struct {
 	log     *zap.Logger
 	hooks   Hooks
 	timeout time.Duration // from Detach to orphaned
+	records string        // directory, see Records
 
 	last      ID
 	ifaces    map[ID]*Interface // until Detached
