@@ -16,10 +16,9 @@ import (
 // send passes neither hook. The table is its socket's: it goes when that is closed,
 // by whomever.
 const (
-	nftOwner       = 2    // NFT_TABLE_F_OWNER
-	nftRaw         = -300 // before all that others hook there
-	nftFilter      = "filter"
-	nftTablePrefix = "router6d-"
+	nftOwner  = 2    // NFT_TABLE_F_OWNER
+	nftRaw    = -300 // before all that others hook there
+	nftFilter = "filter"
 )
 
 // hooks is where packets are dropped, and by which side of them a link is known.
@@ -39,15 +38,15 @@ func dropIPv6(index int) (*os.File, error) {
 		return nil, err
 	}
 	f := os.NewFile(uintptr(fd), "nf_tables")
-	if err := nftDo(fd, nftTable(index)); err != nil {
+	if err := nftDo(fd, nftTable(index, fd)); err != nil {
 		return nil, errors.Join(fmt.Errorf("make nf_tables table: %w", err), f.Close())
 	}
 	return f, nil
 }
 
 // nftTable is the requests that make the table, all or nothing.
-func nftTable(index int) []byte {
-	table := fmt.Sprintf("%s%d", nftTablePrefix, index)
+func nftTable(index, owner int) []byte {
+	table := fmt.Sprintf("router6d-%d-%d-%d", index, os.Getpid(), owner) // an orphan may have one still
 	all := nftMessage(unix.NFNL_MSG_BATCH_BEGIN, 0)
 	all = append(all, nftMessage(nftType(unix.NFT_MSG_NEWTABLE), unix.NLM_F_ACK|unix.NLM_F_CREATE|unix.NLM_F_EXCL,
 		nl.NewRtAttr(unix.NFTA_TABLE_NAME, nl.ZeroTerminated(table)),

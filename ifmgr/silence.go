@@ -25,6 +25,17 @@ import (
 // with a record in a file of what was before; or, where sysctls can't be written, by
 // a table of nf_tables, which goes with the process.
 
+// silences is what is silenced now, by number of link. An orphan may come to its
+// end when its successor has silenced the link again, and is to leave it alone then.
+type silences struct {
+	dir string // of the records; empty: none
+
+	// Changed by those who prepare and those who close, on goroutines of their own,
+	// while the kernel takes its time: no turn waits for that.
+	mu  sync.Mutex
+	now map[int]*record
+}
+
 // A silenced port has the kernel's IPv6 back when it ends.
 type silenced struct {
 	*link.PacketSocket
@@ -40,7 +51,7 @@ func (s *silenced) Sever() error { return errors.Join(s.PacketSocket.Sever(), s.
 // silence silences the kernel on the link of a port. If it can't, it says so and
 // goes on: the kernel answers for its own addresses only.
 func (m *Manager) silence(p *link.PacketSocket, d Device) device {
-	restore, how, err := silence(m.records, d)
+	restore, how, err := m.silences.silence(d)
 	if err != nil {
 		m.log.Warn("kernel not silenced", zap.String("iface", d.Name), zap.Error(err))
 		return p
@@ -50,8 +61,15 @@ func (m *Manager) silence(p *link.PacketSocket, d Device) device {
 }
 
 // silence returns how to undo it, and what it was done by.
-func silence(dir string, d Device) (restore func() error, how string, err error) {
-	r, err := newRecord(dir, d)
+func (s *silences) silence(d Device) (restore func() error, how string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.now[d.Index]
+	if r == nil {
+		r, err = newRecord(s.dir, d)
+	} else {
+		r = &record{Value: r.Value, Addresses: r.Addresses, Routes: r.Routes, path: r.path, index: r.index}
+	}
 	if err == nil {
 		err = r.silence()
 	}
@@ -61,13 +79,25 @@ func silence(dir string, d Device) (restore func() error, how string, err error)
 	case errors.Is(err, errSilent):
 		return func() error { return nil }, "somebody else", nil
 	case err == nil:
-		return r.restore, "sysctl", nil
+		s.now[d.Index] = r
+		return func() error { return s.restore(r) }, "sysctl", nil
 	}
 	table, nftErr := dropIPv6(d.Index)
 	if nftErr != nil {
 		return nil, "", errors.Join(err, nftErr)
 	}
 	return table.Close, "nf_tables", nil
+}
+
+// restore undoes it, unless somebody else has silenced the link by now.
+func (s *silences) restore(r *record) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now[r.index] != r {
+		return nil
+	}
+	delete(s.now, r.index)
+	return r.restore()
 }
 
 // errSilent means that there is nothing to silence.
@@ -244,13 +274,13 @@ func (r *record) forget() error {
 // Records says in which directory it is kept what the kernel had on links that are
 // silenced. It is made when it is needed. Without one nobody could give it back when
 // the router is killed.
-func (m *Manager) Records(dir string) { m.records = dir }
+func (m *Manager) Records(dir string) { m.silences.dir = dir }
 
 // RestoreLinks gives the kernel back what a router that was killed had silenced,
 // but for the links that are wanted again: those stay silent.
 func (m *Manager) RestoreLinks(wanted func(name string) bool) error {
-	files, err := os.ReadDir(m.records)
-	if m.records == "" || errors.Is(err, fs.ErrNotExist) {
+	files, err := os.ReadDir(m.silences.dir)
+	if m.silences.dir == "" || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
@@ -262,7 +292,7 @@ func (m *Manager) RestoreLinks(wanted func(name string) bool) error {
 	}
 	var errs []error
 	for _, f := range files {
-		r := &record{path: filepath.Join(m.records, f.Name())}
+		r := &record{path: filepath.Join(m.silences.dir, f.Name())}
 		ns, index, _ := strings.Cut(f.Name(), "-")
 		r.index, err = strconv.Atoi(index)
 		if err != nil || ns != strconv.FormatUint(own, 10) || r.read() != nil {

@@ -163,8 +163,10 @@ func TestOrphanUnderTraffic(t *testing.T) {
 		t.Errorf("send = %v, want %v", err, link.ErrSevered)
 	}
 	b.End()
-	if disabled(t, "eth0") != "0" {
-		t.Error("the kernel is silent still")
+	for deadline := time.Now().Add(10 * time.Second); disabled(t, "eth0") != "0"; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the kernel is silent still")
+		}
 	}
 	// The next incarnation is there beside the orphan.
 	r.do(func(x *loop.Turn) { r.m.SetTimeout(x, 5*time.Second) })
