@@ -24,5 +24,5 @@
 //
 // Files in reading order: ifmgr.go (the object), handle.go, attach.go,
 // carrier.go, change.go, detach.go, vlan.go; then the kernel's side: device.go, prepare.go,
-// mac.go, watch.go, keeper.go.
+// mac.go, silence.go, nft.go, watch.go, keeper.go.
 package ifmgr

@@ -197,10 +197,11 @@ type Hooks struct {
 // A Manager owns all interfaces. Its methods that take a Turn are plain code
 // on the loop.
 type Manager struct {
-	loop    *loop.Loop
-	log     *zap.Logger
-	hooks   Hooks
-	timeout time.Duration // from Detach to orphaned
+	loop     *loop.Loop
+	log      *zap.Logger
+	hooks    Hooks
+	timeout  time.Duration // from Detach to orphaned
+	silences silences
 
 	last       ID
 	ifaces     map[ID]*Interface // until Detached
@@ -218,9 +219,10 @@ type Manager struct {
 func New(l *loop.Loop, log *zap.Logger, timeout time.Duration) *Manager {
 	m := &Manager{
 		loop: l, log: log, timeout: timeout,
-		ifaces:  map[ID]*Interface{},
-		names:   map[string]*claim{},
-		devices: map[deviceKey]ID{},
+		ifaces:   map[ID]*Interface{},
+		names:    map[string]*claim{},
+		devices:  map[deviceKey]ID{},
+		silences: silences{now: map[int]*record{}},
 
 		discovered: Discovery{Invalid: map[string]uint64{}},
 	}

@@ -58,12 +58,15 @@ func (m *Manager) Prepare(ctx context.Context, c config.Interface) (*Prepared, e
 	if c.Type == config.TypeVLAN {
 		return p, nil
 	}
-	port, s, err := prepare(c)
+	port, settings, err := prepare(c)
 	if err != nil {
 		m.unreserve(c.Name)
 		return nil, err
 	}
-	p.port, p.settings = port, s
+	if s, ok := port.(*link.PacketSocket); ok && c.MAC == (config.MAC{}) {
+		port = m.silence(s, settings.Device)
+	}
+	p.port, p.settings = port, settings
 	return p, nil
 }
 

@@ -49,6 +49,7 @@ func New(cfg *config.Config, log *zap.Logger) (*Router, error) {
 	d := epoch.NewDomain()
 	l := loop.New(d)
 	ifs := ifmgr.New(l, log.Named("ifmgr"), cfg.DetachTimeout)
+	ifs.Records(cfg.Control + ".silenced")
 	table := fib.NewTable()
 	r := &Router{
 		Domain: d, Loop: l, Interfaces: ifs, FIB: table,
