@@ -183,6 +183,12 @@ func TestEthernetGateway(t *testing.T) {
 
 // RFC 4861 §7.2.2: packets wait for the answer, and leave in order; the account
 // balances at any time.
+//
+// Proves:
+//   - RFC 4861 §7.2.2 resolve
+//   - RFC 4861 §7.2.2 hold
+//   - RFC 4861 §7.2.2 release
+//   - RFC 4861 §7.2.7 anycast-as-unicast
 func TestEthernetResolution(t *testing.T) {
 	l := newLAN(t)
 	first, second := udp(hostA, hostE), lab.UDP(hostA, hostE, 3, 4, data)
@@ -229,6 +235,10 @@ func TestEthernetSuperframe(t *testing.T) {
 }
 
 // RFC 4861 §7.2.2: without an answer who sent the packets is told.
+//
+// Proves:
+//   - RFC 4861 §7.2.2 resolution-fails
+//   - RFC 4443 §3.1 address-unreachable
 func TestRFC4861_7_2_2_AddressUnreachable(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes three seconds")
@@ -249,6 +259,13 @@ func TestRFC4861_7_2_2_AddressUnreachable(t *testing.T) {
 
 // Who asks for an address of the router's is answered, by the worker or, where that
 // takes time, by the loop.
+//
+// Proves:
+//   - RFC 4861 §7.2.4 answer
+//   - RFC 4861 §7.2.4 router-flag
+//   - RFC 4861 §7.2.4 override
+//   - RFC 4861 §7.2.4 to-unspecified
+//   - RFC 4861 §7.2.4 to-source
 func TestEthernetAnswers(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -283,6 +300,10 @@ func TestEthernetAnswers(t *testing.T) {
 }
 
 // What is learned from a solicitation is used.
+//
+// Proves:
+//   - RFC 4861 §7.2.3 ns-learn
+//   - RFC 4861 §7.3.3 first-packet
 func TestEthernetLearns(t *testing.T) {
 	l := newLAN(t)
 	l.know(hostE, macE)
@@ -302,6 +323,13 @@ func TestEthernetLearns(t *testing.T) {
 }
 
 // Frames that are not for the router, and packets that ought not to be in them.
+//
+// Proves:
+//   - RFC 4861 §7.1.1 ns-checksum
+//   - RFC 4861 §7.1.2 na-checksum
+//   - RFC 4861 §7.1.1 ns-hop-limit
+//   - RFC 4443 §2.4 about-link-group
+//   - RFC 4443 §2.4 about-link-broadcast
 func TestEthernetDrops(t *testing.T) {
 	ping := lab.Echo(hostE, routerE, 1, 1, data)
 	ns := solicit(hostE, routerE, macE)
@@ -398,6 +426,14 @@ func TestEthernetOwnPackets(t *testing.T) {
 
 // RFC 4861 §8.2: who sends a packet to the router that goes back to the same link
 // is told of the better first hop, and the packet goes on.
+//
+// Proves:
+//   - RFC 4861 §8 knows-link-local
+//   - RFC 4861 §8.2 redirect
+//   - RFC 4861 §8.2 redirect-target-router
+//   - RFC 4861 §8.2 redirect-target-host
+//   - RFC 4861 §8.2 redirect-destination
+//   - RFC 4861 §8.2 redirect-quote
 func TestRFC4861_8_2_Redirect(t *testing.T) {
 	l := newLAN(t)
 	l.Route("2001:db8:9::/48", lab.Via(localE, "e"))
@@ -452,6 +488,9 @@ func TestRFC4861_8_2_Redirect(t *testing.T) {
 }
 
 // RFC 4861 §8.2: redirects are limited.
+//
+// Proves:
+//   - RFC 4861 §8.2 redirect-limit
 func TestRFC4861_8_2_RedirectsAreLimited(t *testing.T) {
 	l := newLAN(t)
 	l.know(hostE, macE)
@@ -471,6 +510,9 @@ func TestRFC4861_8_2_RedirectsAreLimited(t *testing.T) {
 }
 
 // RFC 4861 §8.3: a router takes no redirects.
+//
+// Proves:
+//   - RFC 4861 §8.2 routes-unchanged
 func TestRFC4861_8_3_RedirectsAreIgnored(t *testing.T) {
 	l := newLAN(t)
 	l.know(hostE, macE)
@@ -484,6 +526,10 @@ func TestRFC4861_8_3_RedirectsAreIgnored(t *testing.T) {
 
 // RFC 4862 §5.4: an address is not the router's before it is known that nobody else
 // has it; but its link is there.
+//
+// Proves:
+//   - RFC 4862 §5.4 tentative-not-used
+//   - RFC 4862 §5.4 every-address
 func TestRFC4862_5_4_Tentative(t *testing.T) {
 	s := newScene(t)
 	settings := lab.Settings("e", routerE+"/64", linkE+"/64")
@@ -507,6 +553,9 @@ func TestRFC4862_5_4_Tentative(t *testing.T) {
 }
 
 // RFC 4862 §5.4.5: an address that somebody else has is not the router's.
+//
+// Proves:
+//   - RFC 4862 §5.4.5 duplicate-not-assigned
 func TestRFC4862_5_4_5_Duplicate(t *testing.T) {
 	s := newScene(t)
 	settings := lab.Settings("e", routerE+"/64", linkE+"/64")
@@ -530,6 +579,9 @@ func (l *lan) addressState(addr string) (s nd.AddressState) {
 }
 
 // RFC 4861 §7.2.6: a change of the MAC is told, and frames have the new one.
+//
+// Proves:
+//   - RFC 4861 §7.2.6 announce
 func TestRFC4861_7_2_6_MACChange(t *testing.T) {
 	l := newLAN(t)
 	l.know(hostE, macE)

@@ -36,6 +36,12 @@ func only(all []string, kind string) (some []string) {
 // RFC 4862 §5.4.2: before an address is used, its solicited-node group is joined
 // and others are asked, from :: and with a nonce (RFC 7527 §4.1); the first message
 // of an interface waits for up to a second.
+//
+// Proves:
+//   - RFC 4862 §5.4 every-address
+//   - RFC 4862 §5.4.2 join-first
+//   - RFC 4862 §5.4.2 form
+//   - RFC 4862 §5.4.2 first-message-delay
 func TestRFC4862_5_4_2_Asking(t *testing.T) {
 	w := newAsking(t, 1, local+"/64")
 	w.want()
@@ -64,6 +70,10 @@ func TestRFC4862_5_4_2_Asking(t *testing.T) {
 }
 
 // RFC 4862 §5.1: how often others are asked is for the operator to say.
+//
+// Proves:
+//   - RFC 4862 §5.4 transmits-zero
+//   - RFC 4862 §5.4.2 transmits
 func TestRFC4862_5_1_DupAddrDetectTransmits(t *testing.T) {
 	for n := range 4 {
 		w := newAsking(t, n, local+"/64")
@@ -76,6 +86,10 @@ func TestRFC4862_5_1_DupAddrDetectTransmits(t *testing.T) {
 
 // RFC 4862 §5.4: no question about a tentative address is answered, and it is not a
 // source.
+//
+// Proves:
+//   - RFC 4862 §5.4 tentative-not-used
+//   - RFC 4861 §7.2.3 ns-tentative
 func TestRFC4862_5_4_TentativeAddressesDoNotAnswer(t *testing.T) {
 	w := newAsking(t, 1, own+"/64", local+"/64")
 	w.take()
@@ -88,6 +102,13 @@ func TestRFC4862_5_4_TentativeAddressesDoNotAnswer(t *testing.T) {
 
 // RFC 4862 §5.4.3: who asks for a tentative address from :: wants it too; who asks
 // from an address of his own does not, and our own question does not count.
+//
+// Proves:
+//   - RFC 4862 §5.4.3 resolution-ignored
+//   - RFC 4862 §5.4.3 simultaneous
+//   - RFC 4862 §5.4.3 loopback
+//   - RFC 4861 §7.2.3 ns-tentative
+//   - RFC 4862 §5.4.2 listen-during-delay
 func TestRFC4862_5_4_3_Solicitations(t *testing.T) {
 	for _, sent := range []bool{false, true} {
 		w := newAsking(t, 1, own+"/64", local+"/64")
@@ -118,6 +139,10 @@ func TestRFC4862_5_4_3_Solicitations(t *testing.T) {
 }
 
 // RFC 4862 §5.4.4: who says that he has a tentative address has it.
+//
+// Proves:
+//   - RFC 4862 §5.4.4 advertisement
+//   - RFC 4862 §5.4.2 listen-during-delay
 func TestRFC4862_5_4_4_Advertisements(t *testing.T) {
 	w := newAsking(t, 1, own+"/64", local+"/64")
 	w.take()
@@ -134,6 +159,10 @@ func TestRFC4862_5_4_4_Advertisements(t *testing.T) {
 // RFC 4862 §5.4.5: an address that is somebody else's is not used: nothing answers
 // for it and nothing comes from it, until addresses are set anew, or there is
 // carrier again.
+//
+// Proves:
+//   - RFC 4862 §5.4.5 duplicate-not-assigned
+//   - RFC 4862 §5.4 each-address
 func TestRFC4862_5_4_5_Duplicates(t *testing.T) {
 	again := map[string]func(*wire){
 		"addresses": func(w *wire) {
@@ -165,6 +194,9 @@ func TestRFC4862_5_4_5_Duplicates(t *testing.T) {
 
 // RFC 4862 §5.4.4 is about tentative addresses: one in use stays, and people hear
 // of it, not too often.
+//
+// Proves:
+//   - RFC 4862 §5.4.4 assigned-conflict
 func TestClaimedAddressStays(t *testing.T) {
 	w := newWire(t)
 	for range 100 {
@@ -197,6 +229,9 @@ func TestRFC4862_5_4_CarrierAsksAnew(t *testing.T) {
 
 // RFC 4291 §2.6.1, RFC 6164 §5: each prefix has the address of all its routers, but
 // not one that two routers share. RFC 4862 §5.4: nobody is asked about these.
+//
+// Proves:
+//   - RFC 4862 §5.4 not-anycast
 func TestRFC4291_2_6_1_SubnetRouterAnycast(t *testing.T) {
 	w := newAsking(t, 1, own+"/64", "2001:db8:1::1/127", "2001:db8:2::1/128", "2001:db8:3::2/126", local+"/64")
 	var got []string
@@ -218,6 +253,9 @@ func TestRFC4291_2_6_1_SubnetRouterAnycast(t *testing.T) {
 
 // Addresses that stay are not asked about again, and those that go leave their
 // groups.
+//
+// Proves:
+//   - RFC 4862 §5.4 each-address
 func TestAddressesChange(t *testing.T) {
 	w := newAsking(t, 1, own+"/64", local+"/64")
 	w.pass(5 * time.Second)
@@ -237,6 +275,10 @@ func TestAddressesChange(t *testing.T) {
 
 // RFC 3810 §5.2, §6.1: a join is reported at once, from the link-local address to
 // the MLDv2 routers, and again within a second; the group of all nodes never.
+//
+// Proves:
+//   - RFC 4861 §7.2.1 follow-addresses
+//   - RFC 4861 §7.2.1 join-by-mld
 func TestRFC3810_6_1_Joins(t *testing.T) {
 	w := newWire(t)
 	w.do(Addresses{netip.MustParsePrefix(own + "/64"), netip.MustParsePrefix(local + "/64"), netip.MustParsePrefix("2001:db8::7:7/64")})
@@ -251,6 +293,30 @@ func TestRFC3810_6_1_Joins(t *testing.T) {
 	w.want()
 	w.do(Addresses{netip.MustParsePrefix(own + "/64"), netip.MustParsePrefix(local + "/64")})
 	w.pass(time.Minute)
+	gone := "report 3:ff02::1:ff07:7 from fe80::1 to ff02::16"
+	w.want(gone, gone)
+}
+
+// RFC 4861 §7.2.1: a group is left with the last address in it.
+//
+// Proves:
+//   - RFC 4861 §7.2.1 keep-shared-group
+//   - RFC 4861 §7.2.1 follow-addresses
+func TestRFC4861_7_2_1_SharedGroup(t *testing.T) {
+	w := newWire(t)
+	set := func(more ...string) {
+		all := Addresses{netip.MustParsePrefix(own + "/64"), netip.MustParsePrefix(local + "/64")}
+		for _, a := range more {
+			all = append(all, netip.MustParsePrefix(a))
+		}
+		w.do(all)
+		w.pass(time.Minute)
+	}
+	set("2001:db8::7:7/64", "2001:db8::1:7:7/64")
+	w.take()
+	set("2001:db8::7:7/64")
+	w.want()
+	set()
 	gone := "report 3:ff02::1:ff07:7 from fe80::1 to ff02::16"
 	w.want(gone, gone)
 }
@@ -311,6 +377,9 @@ func TestRFC3810_8_2_1_Version1(t *testing.T) {
 
 // RFC 3590 §4: what was reported from :: is reported again from the link-local
 // address.
+//
+// Proves:
+//   - RFC 4861 §7.2.1 join-groups
 func TestRFC3590_4_ReportsAfterTheAddress(t *testing.T) {
 	w := newAsking(t, 1, local+"/64")
 	w.pass(5 * time.Second)

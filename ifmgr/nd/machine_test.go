@@ -15,6 +15,12 @@ import (
 
 // RFC 4861 §7.2.2: three solicitations, a second apart, to the solicited-node
 // group, with the router's MAC; then whoever waits is told that there is nobody.
+//
+// Proves:
+//   - RFC 4861 §7.2.2 own-address-in-group
+//   - RFC 4861 §7.2.2 retransmit
+//   - RFC 4861 §7.2.2 retransmit-limit
+//   - RFC 4861 §7.3.3 one-in-retrans-timer
 func TestRFC4861_7_2_2_Resolution(t *testing.T) {
 	w := newWire(t)
 	ask := "NS 2001:db8::a from fe80::1 to ff02::1:ff00:a option 1 020000000001"
@@ -36,6 +42,9 @@ func TestRFC4861_7_2_2_Resolution(t *testing.T) {
 
 // RFC 4861 §7.2.2: the source of the packet is that of the solicitation, if it is
 // the router's.
+//
+// Proves:
+//   - RFC 4861 §7.2.2 source-of-prompt
 func TestRFC4861_7_2_2_SourceOfSolicitation(t *testing.T) {
 	w := newWire(t)
 	w.do(Hold{Target: a16(hostA), Source: a16(own), Packet: note("1")})
@@ -43,6 +52,10 @@ func TestRFC4861_7_2_2_SourceOfSolicitation(t *testing.T) {
 }
 
 // RFC 4861 §7.2.2: packets wait for the answer, and leave in order.
+//
+// Proves:
+//   - RFC 4861 §7.2.2 hold
+//   - RFC 4861 §7.2.2 release
 func TestRFC4861_7_2_2_HeldPacketsLeaveInOrder(t *testing.T) {
 	w := newWire(t)
 	w.do(hold(hostA, "1"))
@@ -55,6 +68,10 @@ func TestRFC4861_7_2_2_HeldPacketsLeaveInOrder(t *testing.T) {
 }
 
 // RFC 4861 §7.2.2: of too many, the newest are kept.
+//
+// Proves:
+//   - RFC 4861 §7.2.2 hold-few
+//   - RFC 4861 §7.2.2 hold-newest
 func TestRFC4861_7_2_2_NewestAreHeld(t *testing.T) {
 	w := newWire(t)
 	for i := range maxHeldPackets + 2 {
@@ -87,6 +104,11 @@ func TestHeldBytesAreBounded(t *testing.T) {
 
 // RFC 4861 §7.2.2: nobody is asked for a group, for the router's own address, or
 // from no address.
+//
+// Proves:
+//   - RFC 4861 §7.2 not-for-groups
+//   - RFC 4861 §7.3 unicast-only
+//   - RFC 4862 §5.4 tentative-not-used
 func TestRFC4861_7_2_2_WhatIsNotResolved(t *testing.T) {
 	w := newWire(t)
 	for _, to := range []string{"ff02::1", own, "::", "::1"} {
@@ -103,6 +125,33 @@ func TestRFC4861_7_2_2_WhatIsNotResolved(t *testing.T) {
 	w.want("refuse 1: stopped")
 }
 
+// RFC 4861 §7.2.3: who is known by a solicitation is no router.
+//
+// Proves:
+//   - RFC 4861 §7.2.3 ns-not-router
+func TestRFC4861_7_2_3_NewNeighborIsNoRouter(t *testing.T) {
+	w := newWire(t)
+	w.do(ns(hostA, own, macA))
+	if n := w.All(); len(n) != 1 || n[0].Router || n[0].State != Stale {
+		t.Errorf("neighbors = %+v", n)
+	}
+}
+
+// RFC 4861 §7.3.3: nothing that the link layer says makes a neighbor reachable.
+//
+// Proves:
+//   - RFC 4861 §7.3.3 link-information
+func TestRFC4861_7_3_3_LinkLayerConfirmsNothing(t *testing.T) {
+	for _, from := range []State{Stale, Delay, Probe, Unreachable} {
+		w := newWire(t)
+		w.bring(hostA, from)
+		w.do(HardwareAddr{macB})
+		w.wantState(hostA, from, macA)
+		w.do(Up{ownMAC})
+		w.wantState(hostA, 0, header.MAC{})
+	}
+}
+
 // RFC 4861 §7.2.3, RFC 5942 §4: who is not on this link is not learned.
 func TestRFC4861_7_2_3_OffLinkSourcesAreNotLearned(t *testing.T) {
 	w := newWire(t)
@@ -114,6 +163,13 @@ func TestRFC4861_7_2_3_OffLinkSourcesAreNotLearned(t *testing.T) {
 
 // RFC 4861 §7.2.4: the answer goes to who asked, from the target, with the target's
 // MAC, and is said to be asked for and to override.
+//
+// Proves:
+//   - RFC 4861 §7.2.4 answer
+//   - RFC 4861 §7.2.4 own-address-to-group
+//   - RFC 4861 §7.2.4 router-flag
+//   - RFC 4861 §7.2.4 override
+//   - RFC 4861 §7.2.4 to-source
 func TestRFC4861_7_2_4_Advertisement(t *testing.T) {
 	w := newWire(t)
 	w.do(ns(hostA, own, macA))
@@ -122,6 +178,11 @@ func TestRFC4861_7_2_4_Advertisement(t *testing.T) {
 }
 
 // RFC 4861 §7.2.4: who has no address is answered by telling all.
+//
+// Proves:
+//   - RFC 4861 §7.2.4 to-unspecified
+//   - RFC 4861 §7.2.3 ns-unspecified
+//   - RFC 4862 §5.4.3 not-tentative
 func TestRFC4861_7_2_4_AdvertisementToAll(t *testing.T) {
 	w := newWire(t)
 	w.do(ns("::", own))
@@ -132,6 +193,9 @@ func TestRFC4861_7_2_4_AdvertisementToAll(t *testing.T) {
 }
 
 // RFC 4861 §7.2.4: who did not say where he is is found first.
+//
+// Proves:
+//   - RFC 4861 §7.2.4 resolve-for-answer
 func TestRFC4861_7_2_4_AdvertisementIsResolved(t *testing.T) {
 	w := newWire(t)
 	w.do(ns(hostA, own))
@@ -145,6 +209,9 @@ func TestRFC4861_7_2_4_AdvertisementIsResolved(t *testing.T) {
 
 // RFC 4861 §7.2.3: what is asked of others is nothing to the router, and teaches
 // it nothing.
+//
+// Proves:
+//   - RFC 4861 §7.2.3 ns-not-ours
 func TestRFC4861_7_2_3_OthersTargets(t *testing.T) {
 	w := newWire(t)
 	w.do(ns(hostA, hostB, macA))
@@ -164,6 +231,11 @@ func TestAnsweredSolicitation(t *testing.T) {
 
 // RFC 4861 §7.2.7, RFC 4291 §2.6.1: for an anycast address the answer comes after a
 // random time, overrides nothing, and does not come from that address.
+//
+// Proves:
+//   - RFC 4861 §7.2.4 anycast-delay
+//   - RFC 4861 §7.2.4 override
+//   - RFC 4861 §7.2.7 anycast-no-override
 func TestRFC4861_7_2_7_Anycast(t *testing.T) {
 	w := newWire(t)
 	w.do(ns(hostA, "2001:db8::", macA))
@@ -185,6 +257,14 @@ func TestRFC4861_7_2_7_Anycast(t *testing.T) {
 
 // RFC 4861 §7.2.6: another MAC is told to all, three times, a second apart; for
 // anycast addresses without overriding.
+//
+// Proves:
+//   - RFC 4861 §7.2.6 announce
+//   - RFC 4861 §7.2.6 announce-interval
+//   - RFC 4861 §7.2.6 announce-solicited
+//   - RFC 4861 §7.2.6 announce-router
+//   - RFC 4861 §7.2.6 announce-apart
+//   - RFC 4861 §7.2.7 anycast-no-override
 func TestRFC4861_7_2_6_UnsolicitedAdvertisements(t *testing.T) {
 	w := newWire(t)
 	w.do(HardwareAddr{macB})
@@ -210,6 +290,11 @@ func TestRFC4861_7_2_6_UnsolicitedAdvertisements(t *testing.T) {
 }
 
 // RFC 4861 §7.2.5, §6.2.6: who is a router is known.
+//
+// Proves:
+//   - RFC 4861 §7.2.5 na-router-flag
+//   - RFC 4861 §7.2.3 ns-router-kept
+//   - RFC 4861 §7.2 no-address-no-entry
 func TestRFC4861_7_2_5_RouterFlag(t *testing.T) {
 	w := newWire(t)
 	router := func() bool { return w.neighbors[a16(peer)].router }
@@ -235,6 +320,13 @@ func TestRFC4861_7_2_5_RouterFlag(t *testing.T) {
 // RFC 4861 §7.3.3: a probe goes to the neighbor itself. RFC 7048 §3: who does not
 // answer is searched for by everybody, ever less often, and keeps getting packets,
 // as long as there are any.
+//
+// Proves:
+//   - RFC 4861 §7.3.3 probe
+//   - RFC 4861 §7.3.3 one-in-retrans-timer
+//   - RFC 4861 §7.3.3 keeps-sending
+//   - RFC 4861 §7.3.3 probe-fails
+//   - RFC 4861 §7.2.2 own-address-in-unicast
 func TestRFC7048_3_Backoff(t *testing.T) {
 	w := newWire(t)
 	w.bring(hostA, Probe)
@@ -266,6 +358,10 @@ func TestRFC7048_3_Backoff(t *testing.T) {
 }
 
 // RFC 4861 §7.3.3: a neighbor that nobody sends to is not probed.
+//
+// Proves:
+//   - RFC 4861 §7.3.3 no-traffic-no-probe
+//   - RFC 4861 §7.3.3 expires
 func TestRFC4861_7_3_3_IdleNeighborsAreNotProbed(t *testing.T) {
 	w := newWire(t)
 	w.bring(hostA, Reachable)

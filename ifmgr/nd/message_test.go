@@ -88,6 +88,18 @@ func checkInvalid(t *testing.T, cases []badCase) {
 
 // RFC 4861 §7.1.1: a solicitation that fails any of the checks is discarded
 // silently.
+//
+// Proves:
+//   - RFC 4861 §7.1.1 ns-hop-limit
+//   - RFC 4861 §7.1.1 ns-code
+//   - RFC 4861 §7.1.1 ns-length
+//   - RFC 4861 §7.1.1 ns-target
+//   - RFC 4861 §7.1.1 ns-option-length
+//   - RFC 4861 §7.1.1 ns-unspecified-destination
+//   - RFC 4861 §7.1.1 ns-unspecified-option
+//   - RFC 4861 §7.1.1 ns-reserved
+//   - RFC 4861 §7.1.1 ns-other-options
+//   - RFC 4862 §5.4.1 validation
 func TestRFC4861_7_1_1_SolicitationChecks(t *testing.T) {
 	msg := func(rest ...[]byte) []byte {
 		return body(header.TypeNeighborSolicitation, 0, 0, append([][]byte{bytesOf(own)}, rest...)...)
@@ -117,6 +129,17 @@ func TestRFC4861_7_1_1_SolicitationChecks(t *testing.T) {
 }
 
 // RFC 4861 §7.1.2: so is an advertisement.
+//
+// Proves:
+//   - RFC 4861 §7.1.2 na-hop-limit
+//   - RFC 4861 §7.1.2 na-code
+//   - RFC 4861 §7.1.2 na-length
+//   - RFC 4861 §7.1.2 na-target
+//   - RFC 4861 §7.1.2 na-solicited-group
+//   - RFC 4861 §7.1.2 na-option-length
+//   - RFC 4861 §7.1.2 na-reserved
+//   - RFC 4861 §7.1.2 na-other-options
+//   - RFC 4862 §5.4.1 validation
 func TestRFC4861_7_1_2_AdvertisementChecks(t *testing.T) {
 	msg := func(flags byte, rest ...[]byte) []byte {
 		return body(header.TypeNeighborAdvertisement, 0, flags, append([][]byte{bytesOf(hostA)}, rest...)...)
@@ -321,6 +344,11 @@ func TestOthersReadWhatIsWritten(t *testing.T) {
 
 // RFC 4861 §4.5, §8.2: a redirect quotes the packet, and is no larger than 1280
 // bytes.
+//
+// Proves:
+//   - RFC 4861 §8.2 redirect-destination
+//   - RFC 4861 §8.2 redirect-target-address
+//   - RFC 4861 §8.2 redirect-quote
 func TestRFC4861_8_2_RedirectIsWritten(t *testing.T) {
 	for _, size := range []int{header.IPv6Size, 100, 1500} {
 		original := make([]byte, size)

@@ -111,6 +111,34 @@ var transitions = []struct {
 }
 
 // Appendix C, row by row.
+//
+// Proves:
+//   - RFC 4861 §7.2 no-address-no-entry
+//   - RFC 4861 §7.2.2 resolve
+//   - RFC 4861 §7.2.2 release
+//   - RFC 4861 §7.2.3 ns-learn
+//   - RFC 4861 §7.2.3 ns-learn-change
+//   - RFC 4861 §7.2.5 na-unknown
+//   - RFC 4861 §7.2.5 na-incomplete-without-address
+//   - RFC 4861 §7.2.5 na-incomplete
+//   - RFC 4861 §7.2.5 na-no-override-reachable
+//   - RFC 4861 §7.2.5 na-no-override-other
+//   - RFC 4861 §7.2.5 na-override-address
+//   - RFC 4861 §7.2.5 na-solicited
+//   - RFC 4861 §7.2.5 na-unsolicited-change
+//   - RFC 4861 §7.2.5 na-unsolicited-same
+//   - RFC 4861 §7.3.1 hints
+//   - RFC 4861 §7.3.1 no-confirmation
+//   - RFC 4861 §7.3.3 keeps-sending
+//   - RFC 4861 §7.3.3 failed-deleted
+//   - RFC 4861 §7.3.3 confirmed
+//   - RFC 4861 §7.3.3 hint-incomplete
+//   - RFC 4861 §7.3.3 expires
+//   - RFC 4861 §7.3.3 first-packet
+//   - RFC 4861 §7.3.3 delay-ends
+//   - RFC 4861 §7.3.3 probe
+//   - RFC 4861 §7.3.3 created-stale
+//   - RFC 4861 §7.3.3 changed-stale
 func TestStates(t *testing.T) {
 	for _, row := range transitions {
 		t.Run(row.from.String()+", "+row.event, func(t *testing.T) {

@@ -128,6 +128,11 @@ func (d *daemon) lacksLoss(t *testing.T) {
 }
 
 // Linux hosts on a switch find the router, and are found by it.
+//
+// Proves:
+//   - RFC 4861 §7.2.4 answer
+//   - RFC 4861 §7.2.2 resolve
+//   - RFC 4861 §7.2.3 ns-learn
 func TestNeighborsOnALAN(t *testing.T) {
 	privileged(t)
 	l := newLAN(t)
@@ -180,6 +185,9 @@ func TestIperfOverTAP(t *testing.T) {
 }
 
 // A host that gets another MAC, and tells so, is found there at once.
+//
+// Proves:
+//   - RFC 4861 §7.2.5 na-override-address
 func TestNeighborChangesItsMAC(t *testing.T) {
 	privileged(t)
 	l := newLAN(t)
@@ -194,6 +202,10 @@ func TestNeighborChangesItsMAC(t *testing.T) {
 }
 
 // A host that is not there is asked for, and who wanted to go there is told.
+//
+// Proves:
+//   - RFC 4861 §7.2.2 resolution-fails
+//   - RFC 4443 §3.1 address-unreachable
 func TestNeighborThatIsNotThere(t *testing.T) {
 	privileged(t)
 	l := newLAN(t)
@@ -207,6 +219,11 @@ func TestNeighborThatIsNotThere(t *testing.T) {
 
 // RFC 4862 §5.4.5: an address that a Linux host has is not the router's; the other
 // one is.
+//
+// Proves:
+//   - RFC 4862 §5.4.4 advertisement
+//   - RFC 4862 §5.4.5 duplicate-not-assigned
+//   - RFC 4862 §5.4.5 duplicate-logged
 func TestDuplicateOfARouterAddress(t *testing.T) {
 	privileged(t)
 	l := newLAN(t)
@@ -240,6 +257,9 @@ func TestDuplicateOfARouterAddress(t *testing.T) {
 }
 
 // A Linux host that wants an address of the router's does not get it.
+//
+// Proves:
+//   - RFC 4861 §7.2.4 to-unspecified
 func TestDuplicateOfTheRoutersAddress(t *testing.T) {
 	privileged(t)
 	l := newLAN(t)
@@ -258,6 +278,10 @@ func TestDuplicateOfTheRoutersAddress(t *testing.T) {
 
 // A switch that looks into MLD passes the router what goes to its groups, because
 // the router has told it, and answers its queries.
+//
+// Proves:
+//   - RFC 4861 §7.2.1 join-groups
+//   - RFC 4861 §7.2.1 join-by-mld
 func TestMLDSnoopingSwitch(t *testing.T) {
 	privileged(t)
 	l := newLAN(t)
