@@ -136,7 +136,7 @@ func launchAttack(t *testing.T, j *netlab.Injector, a attack, done <-chan struct
 func TestNeighborsUnderAttack(t *testing.T) {
 	privileged(t)
 	l := newLAN(t)
-	d := startLAN(t, l)
+	d := startLAN(t, asTAP)
 	reaches(t, l.red, hostA)
 	reaches(t, l.a, redAddr)
 	reaches(t, l.b, redAddr)

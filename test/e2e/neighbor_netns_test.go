@@ -7,9 +7,11 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/router6d/router6d/internal/control"
+	"github.com/router6d/router6d/internal/lab"
 	"github.com/router6d/router6d/internal/netlab"
 )
 
@@ -23,12 +25,14 @@ interfaces:
   red:
     addresses: [2001:db8:1::1/64]
     kernel: {netns: red, addresses: [2001:db8:1::2/64], routes: ["::/0"]}
-  lan:
-    type: tap
-    mac: 02:00:00:00:00:01
-    addresses: [2001:db8:10::1/64, fe80::1/64]
-    kernel: {netns: sw}
-`
+  lan: {addresses: [2001:db8:10::1/64, fe80::1/64], `
+
+// The kinds of the router's port: a TAP with its other end in the switch, and a
+// veth of the kernel's that leads there.
+const (
+	asTAP    = "type: tap, mac: 02:00:00:00:00:01, kernel: {netns: sw}}"
+	asPacket = "type: packet}"
+)
 
 const (
 	lanRouter = "2001:db8:10::1"
@@ -58,14 +62,24 @@ func newLAN(t *testing.T) *lan {
 	return l
 }
 
-// plug puts the router's port into the switch.
-func (l *lan) plug(t *testing.T) { t.Helper(); ip(t, "-n sw link set lan master br0") }
-
-// startLAN starts the router, and waits until its addresses are in use.
-func startLAN(t *testing.T, l *lan) *daemon {
+// lay makes what a port of that kind needs.
+func lay(t *testing.T, kind string) {
 	t.Helper()
-	d := start(t, lanConfig)
-	l.plug(t)
+	if kind == asPacket {
+		ip(t, "link add lan address 02:00:00:00:00:01 up type veth peer name lan netns sw")
+		ip(t, "-n sw link set lan up")
+		t.Cleanup(func() { ip(t, "link del lan") })
+	}
+}
+
+// startLAN starts the router, puts its port into the switch, and waits until its
+// addresses are in use.
+func startLAN(t *testing.T, kind string) *daemon {
+	t.Helper()
+	lay(t, kind)
+	d := start(t, lanConfig+kind)
+	ip(t, "-n sw link set lan master br0")
+	d.await("interface up", func(x line) bool { return x.Iface == "lan" })
 	for _, a := range []string{lanRouter, "fe80::1"} {
 		d.awaitAddress(t, a, "ready")
 	}
@@ -135,8 +149,14 @@ func (d *daemon) lacksLoss(t *testing.T) {
 //   - RFC 4861 §7.2.3 ns-learn
 func TestNeighborsOnALAN(t *testing.T) {
 	privileged(t)
+	for name, kind := range map[string]string{"tap": asTAP, "packet": asPacket} {
+		t.Run(name, func(t *testing.T) { neighborsOnALAN(t, kind) })
+	}
+}
+
+func neighborsOnALAN(t *testing.T, kind string) {
 	l := newLAN(t)
-	d := startLAN(t, l)
+	d := startLAN(t, kind)
 	for _, c := range []struct {
 		name string
 		from *netlab.Namespace
@@ -170,10 +190,16 @@ func TestNeighborsOnALAN(t *testing.T) {
 }
 
 // TCP passes between a port with frames and one without, superframes and all.
-func TestIperfOverTAP(t *testing.T) {
+func TestIperfOverEthernet(t *testing.T) {
 	privileged(t)
+	for name, kind := range map[string]string{"tap": asTAP, "packet": asPacket} {
+		t.Run(name, func(t *testing.T) { iperfOverEthernet(t, kind) })
+	}
+}
+
+func iperfOverEthernet(t *testing.T, kind string) {
 	l := newLAN(t)
-	d := startLAN(t, l)
+	d := startLAN(t, kind)
 	reaches(t, l.a, redAddr)
 	for _, reverse := range []string{"", "-R"} {
 		s := server(t, l.red)
@@ -191,7 +217,7 @@ func TestIperfOverTAP(t *testing.T) {
 func TestNeighborChangesItsMAC(t *testing.T) {
 	privileged(t)
 	l := newLAN(t)
-	d := startLAN(t, l)
+	d := startLAN(t, asTAP)
 	sysctl(t, l.a, "net/ipv6/conf/eth0/ndisc_notify=1")
 	reaches(t, l.red, hostA)
 	ip(t, "-n a link set eth0 address 02:00:00:00:aa:aa")
@@ -209,7 +235,7 @@ func TestNeighborChangesItsMAC(t *testing.T) {
 func TestNeighborThatIsNotThere(t *testing.T) {
 	privileged(t)
 	l := newLAN(t)
-	d := startLAN(t, l)
+	d := startLAN(t, asTAP)
 	reaches(t, l.red, hostA)
 	ping(t, l.red, "2001:db8:10::dead").want(t, 1, "From 2001:db8:1::1 icmp_seq=1 Destination unreachable: Address unreachable")
 	if c, err := d.Counters(t.Context()); err != nil || !c.Balanced || c.Held != c.Released {
@@ -246,7 +272,7 @@ func TestDuplicateOfARouterAddress(t *testing.T) {
 			}
 		}
 	}()
-	d := start(t, lanConfig)
+	d := start(t, lanConfig+asTAP)
 	<-plugged
 	d.errors = append(d.errors, "address is somebody else's")
 	d.awaitAddress(t, lanRouter, "duplicate")
@@ -263,7 +289,7 @@ func TestDuplicateOfARouterAddress(t *testing.T) {
 func TestDuplicateOfTheRoutersAddress(t *testing.T) {
 	privileged(t)
 	l := newLAN(t)
-	d := startLAN(t, l)
+	d := startLAN(t, asTAP)
 	reaches(t, l.a, lanRouter)
 	ip(t, "-n b addr add "+lanRouter+"/64 dev eth0")
 	eventually(t, "the host to give it up", func() error {
@@ -287,7 +313,7 @@ func TestMLDSnoopingSwitch(t *testing.T) {
 	l := newLAN(t)
 	ip(t, "-n sw link set br0 type bridge mcast_snooping 1 mcast_querier 1 mcast_startup_query_interval 100 mcast_query_interval 200 mcast_query_response_interval 100")
 	address(t, l.sw, "br0", "fe80::5/64") // a querier has one
-	d := startLAN(t, l)
+	d := startLAN(t, asTAP)
 	want := []string{"ff02::2", "ff02::1:ff00:1", "ff02::1:ff00:0", "ff05::2"}
 	eventually(t, "the switch to know the router's groups", func() error {
 		out := must(t, l.sw, "bridge", "mdb", "show", "dev", "br0")
@@ -302,4 +328,130 @@ func TestMLDSnoopingSwitch(t *testing.T) {
 	must(t, l.a, "ip", "-6", "neigh", "flush", "dev", "eth0")
 	ping(t, l.a, lanRouter).want(t, 0, "1 received")
 	d.lacksLoss(t)
+}
+
+// Another MAC of the router's is told to hosts, who follow at once.
+func TestRouterChangesItsMAC(t *testing.T) {
+	privileged(t)
+	l := newLAN(t)
+	d := startLAN(t, asPacket)
+	reaches(t, l.a, redAddr)
+	ip(t, "link set lan address 02:00:00:00:bb:bb")
+	d.await("interface mac changed", func(x line) bool { return x.Iface == "lan" })
+	eventually(t, "the host to know", func() error {
+		out := must(t, l.a, "ip", "-6", "neigh", "show", lanRouter)
+		if !strings.Contains(out, "02:00:00:00:bb:bb") {
+			return errors.New(out)
+		}
+		return nil
+	})
+	reaches(t, l.a, redAddr)
+	d.lacksLoss(t)
+}
+
+// Containers on macvlans of one link are neighbors of a router on another.
+func TestMacvlanContainers(t *testing.T) {
+	privileged(t)
+	l := newLAN(t)
+	d := startLAN(t, asPacket)
+	for i, name := range []string{"c1", "c2"} {
+		c := namespace(t, name)
+		ip(t, "-n b link add "+name+" link eth0 type macvlan mode bridge")
+		ip(t, "-n b link set "+name+" netns "+name)
+		ip(t, "-n "+name+" link set "+name+" up")
+		addr := fmt.Sprintf("2001:db8:10::c%d", i+1)
+		address(t, c, name, addr+"/64")
+		route(t, c, name, "::/0", lanRouter)
+		reaches(t, c, redAddr)
+		reaches(t, l.red, addr)
+		if n := d.neighbor(t, addr); n.MAC != mac(t, c, name) {
+			t.Errorf("%s = %+v, want it at %s", addr, n, mac(t, c, name))
+		}
+	}
+	d.lacksLoss(t)
+}
+
+// An interface that is deleted while packets wait for a neighbor ends at once, and
+// says how many.
+func TestDetachWithHeldPackets(t *testing.T) {
+	privileged(t)
+	for name, kind := range map[string]string{"tap": asTAP, "packet": asPacket} {
+		t.Run(name, func(t *testing.T) {
+			l := newLAN(t)
+			d := startLAN(t, kind)
+			reaches(t, l.red, hostA)
+			const n = 5
+			for i := range n {
+				if err := netlab.SendRaw(l.red, "red", lab.UDP(redAddr, "2001:db8:10::dead", uint16(i+1), 9, nil)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			eventually(t, "the packets to be held", func() error {
+				if got := d.neighbor(t, "2001:db8:10::dead"); got.Held != n {
+					return fmt.Errorf("neighbor = %+v", got)
+				}
+				return nil
+			})
+			ledger, err := d.DeleteInterface(t.Context(), "lan")
+			if err != nil || ledger.Result != "clean" || ledger.Purged != n || ledger.TotalSeconds > 1 {
+				t.Errorf("ledger = %+v, %v", ledger, err)
+			}
+			if c, err := d.Counters(t.Context()); err != nil || !c.Balanced || c.Held != c.Released {
+				t.Errorf("account = %+v, %v", c, err)
+			}
+		})
+	}
+}
+
+// Interfaces come and go while packets to absent and to real neighbors are on their
+// way, held and released.
+func TestChurnDuringResolution(t *testing.T) {
+	privileged(t)
+	l := newLAN(t)
+	d := start(t, "interfaces:\n  red: {addresses: [2001:db8:1::1/64], kernel: {netns: red, addresses: [2001:db8:1::2/64], routes: ['::/0']}}\n")
+	j, err := netlab.OpenInjector(l.red, "red")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	var attacker sync.WaitGroup
+	attacker.Go(func() {
+		launchAttack(t, j, attack{packet: func(n uint64) []byte {
+			to := hostA
+			if n%2 == 0 {
+				to = fmt.Sprintf("2001:db8:10::f:%x", n%500)
+			}
+			return lab.UDP(redAddr, to, 1, 9, nil)
+		}}, done)
+	})
+	for range 20 {
+		err := d.AddInterface(t.Context(), "lan", map[string]any{
+			"type": "tap", "mac": lanMAC, "dad-transmits": 0,
+			"addresses": []string{lanRouter + "/64", "fe80::1/64"}, "kernel": map[string]any{"netns": "sw"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ip(t, "-n sw link set lan master br0")
+		eventually(t, "packets to be held", func() error {
+			if n := d.lan(t); n.Solicited == 0 {
+				return errors.New("none yet")
+			}
+			return nil
+		})
+		if ledger, err := d.DeleteInterface(t.Context(), "lan"); err != nil || ledger.Result != "clean" {
+			t.Fatalf("ledger = %+v, %v", ledger, err)
+		}
+	}
+	close(done)
+	attacker.Wait()
+	if err := j.Close(); err != nil {
+		t.Error(err)
+	}
+	if c, err := d.Counters(t.Context()); err != nil || !c.Balanced || c.Held != c.Released || c.Held == 0 {
+		t.Errorf("account = %+v, %v", c, err)
+	}
+	if e, err := d.Epoch(t.Context()); err != nil || e.LookupDeadTotal != 0 {
+		t.Errorf("epoch = %+v, %v", e, err)
+	}
 }
