@@ -710,27 +710,50 @@ type frames struct{ own }
 
 func (frames) HardwareAddr() [6]byte { return lab.RouterMAC }
 
+// hostF is on another Ethernet link.
+const hostF = "2001:db8:e2::2"
+
+// newEthernetRig is a rig between two ports with frames that cost nothing.
+func newEthernetRig(t testing.TB) *rig {
+	t.Helper()
+	g := &rig{r: lab.New(t), rx: &replay{}}
+	var ids []ifmgr.ID
+	for name, x := range map[string]struct {
+		own       string
+		neighbors map[netip.Addr][6]byte
+	}{
+		"e": {routerE, map[netip.Addr][6]byte{netip.MustParseAddr(hostE): macE, netip.MustParseAddr(hostE2): macE2}},
+		"f": {"2001:db8:e2::1", map[netip.Addr][6]byte{netip.MustParseAddr(hostF): macE2}},
+	} {
+		s := lab.Settings(name, x.own+"/64")
+		s.Neighbors = x.neighbors
+		g.r.Turn(func(turn *loop.Turn) {
+			id, err := g.r.Interfaces.Attach(turn, frames{}, s)
+			if err != nil {
+				t.Error(err)
+			}
+			ids = append(ids, id)
+			if name != "e" {
+				return
+			}
+			h, err := g.r.Interfaces.Acquire(turn, id, ifmgr.Worker)
+			if err != nil {
+				t.Error(err)
+			}
+			g.Stepper = dataplane.NewStepper(g.r.Plane, h, g.rx)
+		})
+	}
+	g.Unlimited()
+	t.Cleanup(func() { g.Close(); g.r.DetachID(ids...) })
+	return g
+}
+
 // Nothing is allocated for what known neighbors send and get, nor for what is not
 // taken.
 func TestEthernetNoAllocations(t *testing.T) {
-	g := newRig(t, 1)
-	var e ifmgr.ID
-	g.r.Turn(func(turn *loop.Turn) {
-		settings := lab.Settings("e", routerE+"/64", linkE+"/64")
-		settings.Neighbors = map[netip.Addr][6]byte{netip.MustParseAddr(hostE): macE, netip.MustParseAddr(hostE2): macE2}
-		var err error
-		if e, err = g.r.Interfaces.Attach(turn, frames{}, settings); err != nil {
-			t.Error(err)
-		}
-	})
-	var h *ifmgr.Handle
-	g.r.Turn(func(turn *loop.Turn) { h, _ = g.r.Interfaces.Acquire(turn, e, ifmgr.Worker) })
-	rx := &replay{}
-	s := dataplane.NewStepper(g.r.Plane, h, rx)
-	s.Unlimited()
-	t.Cleanup(func() { s.Close(); g.r.DetachID(e) })
+	g := newEthernetRig(t)
 	for name, pkt := range map[string][]byte{
-		"forward": udp(hostE, hostB),
+		"forward": udp(hostE, hostF),
 		"hairpin": udp(hostE2, hostE),
 		"answer":  solicitTo(hostE, routerE, routerE, macE),
 		"invalid": lab.WithHopLimit(solicitTo(hostE, routerE, routerE, macE), 64),
@@ -738,13 +761,12 @@ func TestEthernetNoAllocations(t *testing.T) {
 		"ping":    lab.Echo(hostE, routerE, 1, 1, data),
 	} {
 		t.Run(name, func(t *testing.T) {
-			rx.pkts = nil
+			g.rx.pkts = nil
 			for range link.VectorSize {
-				rx.pkts = append(rx.pkts, lab.EthernetFrame(lab.RouterMAC, macE, pkt))
+				g.rx.pkts = append(g.rx.pkts, lab.EthernetFrame(lab.RouterMAC, macE, pkt))
 			}
-			step := func() { _ = s.Recv(); s.Forward() }
-			step()
-			if n := testing.AllocsPerRun(100, step); n != 0 {
+			g.step()
+			if n := testing.AllocsPerRun(100, g.step); n != 0 {
 				t.Errorf("allocations for a batch of %d = %v, want 0", link.VectorSize, n)
 			}
 		})

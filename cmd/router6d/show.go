@@ -278,7 +278,7 @@ func printCounters(w io.Writer, c control.Counters) {
 		c.Received, c.Originated, c.ICMPErrorsSent, c.ICMPErrorsLimited)
 	fmt.Fprintf(w, "sent        %12d\nconsumed    %12d\ndropped     %12d\n", c.Sent, c.Consumed, c.Dropped)
 	if c.Held > 0 {
-		fmt.Fprintf(w, "held        %12d  for neighbors; %d are left\n", c.Held, c.Held-c.Released)
+		fmt.Fprintf(w, "held        %12d  for neighbors; %d are left\n", c.Held, max(0, int64(c.Held-c.Released))) // the two are not read at once
 	}
 	if r := c.Reassembly; r != (control.Reassembly{}) {
 		fmt.Fprintf(w, "reassembled %12d  packets; %d timed out, %d refused, %d evicted; %d wait in %d bytes\n",
