@@ -152,7 +152,7 @@ func (m *Manager) attach(t *loop.Turn, p link.Port, s Settings, lower *Handle) I
 	m.noteDevice(i, s.Device)
 	m.totals.Attached++
 	m.log.Info("interface attached", zap.String("iface", i.name), zap.Uint64("id", uint64(i.id)),
-		zap.Int("mtu", s.MTU), zap.Stringer("state", i.state), zap.String("device", s.Device.String()))
+		zap.Int("mtu", s.MTU), zap.Stringer("state", i.state), zap.String("device", i.where()))
 	m.hooks.Attached(t, i.id)
 	if lower != nil {
 		lower.stack(&Upper{Interface: i, Port: p.(link.Upper), handle: i.acquire(Stacked)})
@@ -165,6 +165,14 @@ func (m *Manager) attach(t *loop.Turn, p link.Port, s Settings, lower *Handle) I
 	}
 	m.Check(t, i.id) // what is in s was true a moment ago
 	return i.id
+}
+
+// where is what the interface is on.
+func (i *Interface) where() string {
+	if i.lower != nil {
+		return "on " + i.lower.Name()
+	}
+	return i.device.String()
 }
 
 func newIface(id ID, p link.Port, s Settings) *Interface {

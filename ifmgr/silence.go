@@ -268,7 +268,9 @@ func (r *record) forget() error {
 	if r.path == "" {
 		return nil
 	}
-	return os.Remove(r.path)
+	err := os.Remove(r.path)
+	_ = os.Remove(filepath.Dir(r.path)) // unless there are others
+	return err
 }
 
 // Records says in which directory it is kept what the kernel had on links that are

@@ -156,10 +156,10 @@ func spread(cells []any) (lines [][]string) {
 }
 
 func printInterfaces(w io.Writer, all []control.Interface) {
-	table(w, "ID NAME TYPE STATE FOR ORIGIN MTU DEVICE MAC RX TX ADDRESSES", func(row func(...any), _ func(string)) {
+	table(w, "ID NAME TYPE STATE FOR ORIGIN MTU DEVICE RX TX ADDRESSES", func(row func(...any), _ func(string)) {
 		for _, i := range all {
 			row(i.ID, i.Name, i.Type, i.State, time.Since(i.Since).Round(time.Second), i.Origin, i.MTU, device(i),
-				cmp.Or(i.MAC, "-"), i.Traffic.RxPackets, i.Traffic.TxPackets, strings.Split(addresses(i), ","))
+				i.Traffic.RxPackets, i.Traffic.TxPackets, allAddresses(i))
 		}
 	})
 }
@@ -174,6 +174,15 @@ func device(i control.Interface) string {
 		return i.Device + "@" + i.Netns
 	}
 	return i.Device
+}
+
+// allAddresses is those of each layer, a line each.
+func allAddresses(i control.Interface) []string {
+	all := strings.Split(addresses(i), ",")
+	if i.MAC != "" {
+		all = append(all, i.MAC)
+	}
+	return all
 }
 
 func addresses(i control.Interface) string {

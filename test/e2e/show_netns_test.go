@@ -18,7 +18,7 @@ import (
 // The keys of every JSON object that people may rely on. Those with a question
 // mark may be absent.
 var documented = map[string]string{
-	"show interfaces": "id name origin state since device netns? lower? mtu hop_limit addresses holders traffic",
+	"show interfaces": "id name type origin state since device netns? lower? vlan? protocol? mac? mtu hop_limit addresses holders traffic",
 	"show routes":     "prefix source metric origin target active reason?",
 	"show nexthops":   "slot target routes nexthops reason?",
 	"show counters": "received originated sent consumed dropped balanced batches " +
@@ -104,7 +104,7 @@ func TestTextIsReadable(t *testing.T) {
 	d.do("show nexthops")
 	d.do("interface del blue")
 	for _, c := range []struct{ words, begins string }{
-		{"show interfaces", "ID NAME STATE"},
+		{"show interfaces", "ID NAME TYPE STATE"},
 		{"show routes", "PREFIX SOURCE METRIC"},
 		{"show nexthops", "SLOT TARGET"},
 		{"show counters", "received"},
