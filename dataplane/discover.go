@@ -72,7 +72,7 @@ func (w *worker) solicited(in *ifmgr.Interface, n *ifmgr.Neighbors, m *nd.Messag
 		to = header.GroupMAC(&group)
 		w.advertise(in, m, &group, &to, false)
 	case !known:
-		if to, known, _ = n.Peek(&m.Source); !known {
+		if to, known = n.Lookup(&m.Source); !known {
 			return w.told(n.Tell(m))
 		}
 		fallthrough
