@@ -21,7 +21,7 @@ var documented = map[string]string{
 	"show interfaces": "id name type origin state since device netns? lower? vlan? protocol? mac? mtu hop_limit addresses holders traffic",
 	"show routes":     "prefix source metric origin target active reason?",
 	"show nexthops":   "slot target routes nexthops reason?",
-	"show counters": "received originated sent consumed dropped balanced batches " +
+	"show counters": "received originated sent consumed held released dropped balanced batches " +
 		"icmp_errors_sent icmp_errors_limited reassembly",
 	"show drops": "reason packets text",
 	"show epoch": "lookup_dead_total draining_tx_total tx_deadfile_total admission_refused_total attached_total " +
