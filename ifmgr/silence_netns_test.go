@@ -116,6 +116,7 @@ func killed(t *testing.T, dir string) {
 			check(t, err)
 		}
 	})
+	check(t, os.MkdirAll(dir, 0o700))
 	for f, text := range left {
 		check(t, os.WriteFile(f, text, 0o600))
 	}

@@ -216,7 +216,7 @@ func (s *PacketSocket) take(b *Batch, in slot, fd int) {
 	h := p.buf[Headroom-vnetHeaderSize:]
 	n := 0
 	if in.queued() {
-		n, _ = unix.Read(fd, h) // it is there, or the port is severed
+		n = readQueued(fd, h)
 	} else {
 		n = copy(h, in.bytes())
 	}

@@ -266,3 +266,31 @@ func openFar() (both, error) {
 	}
 	return link.OpenPacketSocket("port", [6]byte{})
 }
+
+// Frames pass without allocations, in both directions, small and large.
+func TestPacketSocketDoesNotAllocate(t *testing.T) {
+	nstest.Privileged(t)
+	nstest.NoLeaks(t)
+	cable(t)
+	check(t, self(t).SetMTU("near", 9000))
+	check(t, self(t).SetMTU("far", 9000))
+	near, far := openSocket(t, "near", ours), openSocket(t, "far", ours)
+	v := link.NewVLAN(near, link.CTag, 100)
+	for _, size := range []int{100, 3000} {
+		f := frame(size)
+		in, out := link.NewBatch(link.NewPool(1)), link.NewBatch(link.NewPool(1))
+		n := testing.AllocsPerRun(100, func() {
+			out.Inject(f, f, f)
+			check(t, v.Send(&out.Vector))
+			out.End()
+			for got := 0; got < 3; got += in.Len() {
+				in.End()
+				check(t, far.Recv(in))
+			}
+			in.End()
+		})
+		if n != 0 {
+			t.Errorf("%v allocations for three frames of %d bytes, want none", n, size)
+		}
+	}
+}
