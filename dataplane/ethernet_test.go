@@ -11,6 +11,7 @@ import (
 	"github.com/router6d/router6d/dataplane"
 	"github.com/router6d/router6d/ifmgr"
 	"github.com/router6d/router6d/ifmgr/nd"
+	"github.com/router6d/router6d/internal/config"
 	"github.com/router6d/router6d/internal/header"
 	"github.com/router6d/router6d/internal/lab"
 	"github.com/router6d/router6d/internal/link"
@@ -805,5 +806,65 @@ func TestEthernetTap(t *testing.T) {
 			t.Errorf("drops only %v: saw %d frames, want %d", dropsOnly, len(got), len(want))
 		}
 		l.Turn(func(turn *loop.Turn) { l.Plane.Untap(turn, tap) })
+	}
+}
+
+// A VLAN has neighbors of its own.
+func TestEthernetVLAN(t *testing.T) {
+	l := newLAN(t)
+	c, err := config.NewInterface("v")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Type, c.Mode, c.Lower, c.MTU = config.TypeVLAN, config.ModeAttach, "e", 0
+	c.VLAN = config.VLAN{ID: 5, Protocol: config.Protocol8021Q}
+	c.Addresses = []netip.Prefix{netip.MustParsePrefix("2001:db8:e5::1/64"), netip.MustParsePrefix(linkE + "/64")}
+	id, err := l.Interfaces.Add(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.DetachID(id)
+	tagged := func(frame []byte) []byte {
+		return slices.Concat(frame[:12], []byte{0x81, 0, 0, 5}, frame[12:])
+	}
+	untagged := func(all [][]byte) (some [][]byte) {
+		for _, f := range all {
+			if bytes.Equal(f[12:16], []byte{0x81, 0, 0, 5}) {
+				some = append(some, slices.Concat(f[:12], f[16:]))
+			}
+		}
+		return some
+	}
+	take := func() (all [][]byte) {
+		l.settleDiscovery()
+		for b := l.e.Take(); b != nil; b = l.e.Take() {
+			all = append(all, b)
+		}
+		return all
+	}
+	take()
+	const host = "2001:db8:e5::2"
+	pkt := udp(hostA, host)
+	l.a.Send(pkt)
+	if got := packetsOf(untagged(take()), header.TypeNeighborSolicitation); len(got) != 1 {
+		t.Fatalf("came out %x, want a solicitation with a tag", got)
+	}
+	l.e.Send(tagged(lab.EthernetFrame(lab.RouterMAC, macE, advertise(host, linkE, macE))))
+	got := packetsOf(untagged(take()), 0)
+	if len(got) != 1 {
+		t.Fatalf("came out %x, want the packet with a tag", got)
+	}
+	wantFrame(t, got[0], macE, forwarded(pkt))
+	l.e.Send(tagged(lab.EthernetFrame(lab.RouterMAC, macE, udp(host, hostA))))
+	wantPacket(t, l.a.Expect(), forwarded(udp(host, hostA)))
+	for _, iface := range []struct {
+		id ifmgr.ID
+		n  int
+	}{{id, 1}, {l.e.ID, 0}} {
+		l.Turn(func(turn *loop.Turn) {
+			if n := len(l.Interfaces.Neighbors(turn, iface.id)); n != iface.n {
+				t.Errorf("%d has %d neighbors, want %d", iface.id, n, iface.n)
+			}
+		})
 	}
 }

@@ -204,7 +204,13 @@ func iperfOverEthernet(t *testing.T, kind string) {
 	for _, reverse := range []string{"", "-R"} {
 		s := server(t, l.red)
 		args := append([]string{"iperf3", "-6", "-c", redAddr, "-t", "2"}, strings.Fields(reverse)...)
-		run(t, l.a, args...).want(t, 0, "iperf Done")
+		r := run(t, l.a, args...)
+		r.want(t, 0, "iperf Done")
+		for _, s := range lines(r.out) {
+			if strings.HasSuffix(s, "receiver") {
+				t.Log(s)
+			}
+		}
 		s.kill()
 	}
 	d.lacksLoss(t)
