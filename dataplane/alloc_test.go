@@ -127,3 +127,21 @@ func BenchmarkForward(b *testing.B) {
 		}
 	}
 }
+
+// The same between ports with frames, whose neighbors are known.
+func BenchmarkForwardEthernet(b *testing.B) {
+	for _, n := range []int{1, link.VectorSize} {
+		b.Run(fmt.Sprintf("batch=%d", n), func(b *testing.B) {
+			g := newEthernetRig(b)
+			for range n {
+				g.rx.pkts = append(g.rx.pkts, lab.EthernetFrame(lab.RouterMAC, macE, udp(hostE, hostF)))
+			}
+			g.step()
+			b.ReportAllocs()
+			for b.Loop() {
+				g.step()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/pkt")
+		})
+	}
+}

@@ -13,6 +13,8 @@ const (
 	originated    // sent by the router itself: errors, replies
 	sent          // taken by a device
 	consumed      // for the router, and dealt with
+	held          // left with neighbor discovery
+	released      // and taken back from it
 	errorsSent    // ICMPv6 errors originated
 	errorsLimited // ICMPv6 errors not originated because of the rate limit
 	deadLookups   // lookups that returned a withdrawn interface
@@ -73,6 +75,7 @@ func (c *counters) read() (out [numCounters]uint64) {
 type Stats struct {
 	Received, Originated uint64
 	Sent, Consumed       uint64
+	Held, Released       uint64        // for neighbors that are not known yet; the difference waits now
 	Dropped              [drops]uint64 // by Drop
 
 	ErrorsSent, ErrorsLimited uint64 // ICMPv6 errors
@@ -83,7 +86,7 @@ type Stats struct {
 
 // Balanced reports whether every packet is accounted for.
 func (s *Stats) Balanced() bool {
-	return s.Received+s.Originated == s.Sent+s.Consumed+s.TotalDropped()
+	return s.Received+s.Originated+s.Released == s.Sent+s.Consumed+s.Held+s.TotalDropped()
 }
 
 // TotalDropped adds up all reasons.
@@ -99,6 +102,8 @@ func (s *Stats) add(c [numCounters]uint64) {
 	s.Originated += c[originated]
 	s.Sent += c[sent]
 	s.Consumed += c[consumed]
+	s.Held += c[held]
+	s.Released += c[released]
 	for d := range s.Dropped {
 		s.Dropped[d] += c[d]
 	}

@@ -15,6 +15,8 @@ const None Drop = 0
 // The reasons, in the order in which a packet meets them.
 const (
 	NotIPv6          Drop = iota + 1 // another version, or nothing at all
+	OtherStation                     // in a frame to another station
+	GroupFrame                       // unicast, in a frame to a group
 	Truncated                        // shorter than it says, RFC 8200 §3
 	BadOffload                       // its virtio-net header contradicts it
 	BadSource                        // multicast, unspecified or loopback source, RFC 4291 §2.5, §2.7
@@ -29,13 +31,24 @@ const (
 	HopLimit                         // hop limit used up, RFC 8200 §3
 	SameLink                         // would go back on its point-to-point link, RFC 4443 §3.1
 	TooBig                           // larger than the MTU of the way out, RFC 8200 §5
-	LocalFragment                    // to the router, and in fragments
+	FragmentLength                   // to the router, and no fragment has this length
+	FragmentChain                    // to the router, a first fragment without all headers
+	FragmentIdle                     // to the router, a fragment that adds nothing
+	FragmentOverlap                  // to the router, of a packet whose fragments overlap
+	LocalLimit                       // to the router, with more options or headers than it bears
+	LocalField                       // to the router, with a header or option that does not fit
+	LocalOption                      // to the router, with an option it does not know
 	LocalChecksum                    // to the router, with a wrong checksum
 	LocalHeader                      // to the router, with a header it does not know
 	LocalPort                        // to the router, where nothing listens
 	LocalIgnored                     // to the router or its groups, and of no concern to it
+	DiscoveryInvalid                 // neighbor discovery, and not valid
+	DiscoveryFull                    // neighbor discovery, and too much of it
 	EchoLimited                      // echo request over the rate limit
 	NoSource                         // the router's own, and it has no address to send from
+	NeighborUnknown                  // nobody has the address, RFC 4861 §7.2.2
+	NeighborOverflow                 // too much is held for neighbors, or too many are asked for
+	NeighborStopped                  // it was held, and the link or the interface ended
 	DeadInterface                    // a lookup returned a withdrawn interface: must never happen
 	InterfaceDown                    // the way out has just gone down
 	InterfaceGone                    // the way out has just been deleted
@@ -49,6 +62,8 @@ const (
 // dropNames and dropTexts are what people see; docs are made from them.
 var dropNames = [drops]string{
 	NotIPv6:          "not_ipv6",
+	OtherStation:     "other_station",
+	GroupFrame:       "group_frame",
 	Truncated:        "truncated",
 	BadOffload:       "bad_offload",
 	BadSource:        "bad_source",
@@ -63,13 +78,24 @@ var dropNames = [drops]string{
 	HopLimit:         "hop_limit",
 	SameLink:         "same_link",
 	TooBig:           "too_big",
-	LocalFragment:    "local_fragment",
+	FragmentLength:   "fragment_length",
+	FragmentChain:    "fragment_chain",
+	FragmentIdle:     "fragment_idle",
+	FragmentOverlap:  "fragment_overlap",
+	LocalLimit:       "local_limit",
+	LocalField:       "local_field",
+	LocalOption:      "local_option",
 	LocalChecksum:    "local_checksum",
 	LocalHeader:      "local_header",
 	LocalPort:        "local_port",
 	LocalIgnored:     "local_ignored",
+	DiscoveryInvalid: "discovery_invalid",
+	DiscoveryFull:    "discovery_full",
 	EchoLimited:      "echo_limited",
 	NoSource:         "no_source",
+	NeighborUnknown:  "neighbor_unknown",
+	NeighborOverflow: "neighbor_overflow",
+	NeighborStopped:  "neighbor_stopped",
 	DeadInterface:    "dead_interface",
 	InterfaceDown:    "interface_down",
 	InterfaceGone:    "interface_gone",
@@ -80,6 +106,8 @@ var dropNames = [drops]string{
 
 var dropTexts = [drops]string{
 	NotIPv6:          "another IP version, or no packet at all",
+	OtherStation:     "in a frame to another station",
+	GroupFrame:       "unicast, in a frame to a group",
 	Truncated:        "shorter than its header says",
 	BadOffload:       "its virtio-net header contradicts it",
 	BadSource:        "source is multicast, unspecified or loopback",
@@ -94,13 +122,24 @@ var dropTexts = [drops]string{
 	HopLimit:         "hop limit used up; answered: time exceeded",
 	SameLink:         "would go back on the point-to-point link it came from; answered: address unreachable",
 	TooBig:           "larger than the MTU of the way out; answered: packet too big",
-	LocalFragment:    "to the router, in fragments",
+	FragmentLength:   "to the router, a fragment of a length that none has; answered: parameter problem",
+	FragmentChain:    "to the router, a first fragment without all headers; answered: parameter problem",
+	FragmentIdle:     "to the router, a fragment that adds nothing to those before it",
+	FragmentOverlap:  "to the router, of a packet whose fragments overlap or are too many",
+	LocalLimit:       "to the router, with more options or extension headers than it bears",
+	LocalField:       "to the router, with a header or option that does not fit; answered: parameter problem",
+	LocalOption:      "to the router, with an unknown option; answered if that wants it: parameter problem",
 	LocalChecksum:    "to the router, with a wrong checksum",
 	LocalHeader:      "to the router, with an unknown header; answered: parameter problem",
 	LocalPort:        "to the router, where nothing listens; answered: port unreachable",
 	LocalIgnored:     "to the router or one of its groups, of no concern to it",
+	DiscoveryInvalid: "a message of neighbor discovery that is not valid",
+	DiscoveryFull:    "a message of neighbor discovery, one of too many",
 	EchoLimited:      "echo request over the rate limit",
 	NoSource:         "sent by the router, which has no address to send it from",
+	NeighborUnknown:  "nobody on the link has the address; answered: address unreachable",
+	NeighborOverflow: "to a neighbor that is not known, one of too many",
+	NeighborStopped:  "held for a neighbor when the link or the interface ended",
 	DeadInterface:    "a lookup returned a withdrawn interface: must never happen",
 	InterfaceDown:    "the way out has just gone down",
 	InterfaceGone:    "the way out has just been deleted",

@@ -20,6 +20,27 @@ var data = []byte("what the packet is about")
 func udp(src, dst string) []byte { return lab.UDP(src, dst, 4000, 5000, data) }
 
 // Packets that end for a reason which the packet itself, and the routes, give.
+//
+// Proves:
+//   - RFC 8200 §3 hop-limit-used-up
+//   - RFC 8200 §3 payload-length
+//   - RFC 8200 §4 unrecognized-next-header
+//   - RFC 8200 §4.7 nothing-follows
+//   - RFC 4443 §2.2 asked-address
+//   - RFC 4443 §2.2 other-address
+//   - RFC 4443 §2.2 chosen-address
+//   - RFC 4443 §2.3 checksum
+//   - RFC 4443 §2.4 unknown-informational
+//   - RFC 4443 §3.1 unreachable
+//   - RFC 4443 §3.1 no-route
+//   - RFC 4443 §3.1 prohibited
+//   - RFC 4443 §3.1 beyond-scope
+//   - RFC 4443 §3.1 address-unreachable
+//   - RFC 4443 §3.1 port-unreachable
+//   - RFC 4443 §3.1 unused-field
+//   - RFC 4443 §3.3 hop-limit
+//   - RFC 4443 §3.4 problem
+//   - RFC 4443 §3.4 problem-pointer
 func TestDropByPacket(t *testing.T) {
 	big := lab.UDP(hostA, hostB, 1, 2, make([]byte, 1353)) // 1401 bytes
 	cases := []struct {
@@ -87,8 +108,6 @@ func TestDropByPacket(t *testing.T) {
 			wants: &icmpError{2, 0, 1400, routerA},
 		},
 
-		{name: "to the router in fragments, the first", pkt: lab.Fragment(udp(hostA, routerA), 0, true), why: dataplane.LocalFragment},
-		{name: "to the router in fragments, the last", pkt: lab.Fragment(udp(hostA, routerA), 4, false), why: dataplane.LocalFragment},
 		{name: "a ping with a wrong checksum", pkt: wrong(lab.Echo(hostA, routerA, 1, 1, data)), why: dataplane.LocalChecksum},
 		{
 			name: "a protocol the router does not speak", pkt: lab.Packet(hostA, routerA, 253, data), why: dataplane.LocalHeader,
@@ -107,11 +126,16 @@ func TestDropByPacket(t *testing.T) {
 			name: "TCP to where nothing listens", pkt: lab.TCP(hostA, routerA, 1, 2, header.FlagSYN, nil), why: dataplane.LocalPort,
 			wants: &icmpError{1, 4, 0, routerA},
 		},
-		{name: "a chain of headers that leaves the packet", pkt: lab.Packet(hostA, routerA, header.ProtoDestinationOptions, []byte{17, 9, 0, 0, 0, 0, 0, 0}), why: dataplane.Truncated},
+		{
+			name: "a header that leaves the packet", why: dataplane.LocalField,
+			pkt:   lab.Packet(hostA, routerA, header.ProtoDestinationOptions, []byte{17, 9, 0, 0, 0, 0, 0, 0}),
+			wants: &icmpError{4, 0, 41, routerA},
+		},
 		{name: "half an ICMPv6 header", pkt: lab.Packet(hostA, routerA, header.ProtoICMPv6, make([]byte, 7)), why: dataplane.Truncated},
 		{name: "an echo reply nobody waits for", pkt: lab.ICMPv6(hostA, routerA, header.TypeEchoReply, 0, 1, nil), why: dataplane.LocalIgnored},
 		{name: "an error about what nobody sent", pkt: lab.ICMPv6(hostA, routerA, 1, 0, 0, udp(routerA, hostA)), why: dataplane.LocalIgnored},
 		{name: "an echo request of an unknown code", pkt: lab.ICMPv6(hostA, routerA, header.TypeEchoRequest, 1, 1, nil), why: dataplane.LocalIgnored},
+		{name: "a message of a type that nobody knows", pkt: lab.ICMPv6(hostA, routerA, 200, 0, 1, nil), why: dataplane.LocalIgnored},
 		{name: "no next header", pkt: lab.Packet(hostA, routerA, header.ProtoNone, data), why: dataplane.LocalIgnored},
 		{name: "a neighbor solicitation has no use here", pkt: lab.ICMPv6(peerA, "ff02::1:ff00:1", 135, 0, 0, make([]byte, 16)), why: dataplane.LocalIgnored},
 		{name: "an MLDv2 report has no use here", pkt: lab.ICMPv6(peerA, "ff02::16", 143, 0, 0, nil), why: dataplane.LocalIgnored},
@@ -240,6 +264,9 @@ func (own) Close() error { return nil }
 func (own) Sever() error { return nil }
 
 // What a port does not take is dropped for the reason the port gives.
+//
+// Proves:
+//   - RFC 4443 §3.1 congestion
 func TestDropByPort(t *testing.T) {
 	cases := []struct {
 		err error
@@ -272,6 +299,7 @@ func TestDropByPort(t *testing.T) {
 					}
 				}
 			})
+			s.a.ExpectNone()
 			s.DetachID(id)
 		})
 	}

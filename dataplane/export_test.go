@@ -47,7 +47,7 @@ func (s *Stepper) Empty() bool {
 			return false
 		}
 	}
-	return w.routes == nil && w.batch.Len() == 0
+	return w.routes == nil && w.batch.Len() == 0 && len(w.later) == 0
 }
 
 // Close ends the worker.

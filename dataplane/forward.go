@@ -33,15 +33,19 @@ func (w *worker) transit(p *link.Packet, in *ifmgr.Interface, g *fib.Group) Drop
 		return w.refuse(BeyondScope, p, in)
 	case pkt.HopLimit() <= 1:
 		return w.refuse(HopLimit, p, in)
-	case nh.ID() == in.ID():
+	case nh.ID() == in.ID() && in.Neighbors() == nil:
 		return w.refuse(SameLink, p, in)
 	case p.WireSize() > nh.MTU():
 		return w.refuseTooBig(p, in, nh.MTU())
-	case hasRoutingType0(pkt):
-		return w.refuse(RoutingHeader, p, in)
+	}
+	if at := routingType0(pkt); at != 0 {
+		return w.refuseAt(RoutingHeader, at, p, in)
+	}
+	if nh.ID() == in.ID() {
+		w.redirect(p, pkt, in, nh)
 	}
 	pkt.SetHopLimit(pkt.HopLimit() - 1)
-	return w.send(p, nh)
+	return w.send(p, nh, in.ID())
 }
 
 // flow is the hash that picks one of several nexthops, RFC 6438.
@@ -52,12 +56,14 @@ func (w *worker) flow(g *fib.Group, pkt header.IPv6) uint32 {
 	return header.FlowHash(pkt, w.seed)
 }
 
-// hasRoutingType0 finds what RFC 5095 forbids. Packets without extension
-// headers, nearly all, cost one comparison.
-func hasRoutingType0(pkt header.IPv6) bool {
+// routingType0 finds what RFC 5095 forbids: the offset of its Routing Type field,
+// or 0. Packets without extension headers, nearly all, cost one comparison.
+func routingType0(pkt header.IPv6) int {
 	if !header.IsExtension(pkt.NextHeader()) {
-		return false
+		return 0
 	}
-	u, _ := header.UpperLayer(pkt)
-	return u.Routing.Offset != 0 && u.Routing.Type == 0
+	if u, _ := header.UpperLayer(pkt); u.Routing.Offset != 0 && u.Routing.Type == 0 {
+		return u.Routing.Offset + 2
+	}
+	return 0
 }

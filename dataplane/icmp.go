@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"bytes"
 	"net/netip"
 
 	"github.com/router6d/router6d/fib"
@@ -26,17 +27,24 @@ var answers = [drops]answer{
 	HopLimit:        {header.TypeTimeExceeded, header.CodeHopLimit},
 	SameLink:        {header.TypeDestinationUnreachable, header.CodeAddressUnreachable},
 	TooBig:          {header.TypePacketTooBig, 0},
+	FragmentLength:  {header.TypeParameterProblem, header.CodeErroneousField},
+	FragmentChain:   {header.TypeParameterProblem, header.CodeIncompleteChain},
+	LocalField:      {header.TypeParameterProblem, header.CodeErroneousField},
+	LocalOption:     {header.TypeParameterProblem, header.CodeUnrecognizedOption},
 	LocalHeader:     {header.TypeParameterProblem, header.CodeUnrecognizedNextHeader},
 	LocalPort:       {header.TypeDestinationUnreachable, header.CodePortUnreachable},
+	NeighborUnknown: {header.TypeDestinationUnreachable, header.CodeAddressUnreachable},
 }
 
 // refuse answers the packet as its reason wants, and returns the reason.
 func (w *worker) refuse(why Drop, p *link.Packet, in *ifmgr.Interface) Drop {
-	var param uint32
-	if why == RoutingHeader || why == LocalHeader {
-		param = pointer(why, header.IPv6(p.Bytes()))
-	}
-	w.answer(answers[why], param, p, in)
+	w.answer(answers[why], 0, p, in)
+	return why
+}
+
+// refuseAt is refuse with the offset of what is wrong, RFC 4443 §3.4.
+func (w *worker) refuseAt(why Drop, pointer int, p *link.Packet, in *ifmgr.Interface) Drop {
+	w.answer(answers[why], uint32(pointer), p, in)
 	return why
 }
 
@@ -44,15 +52,6 @@ func (w *worker) refuse(why Drop, p *link.Packet, in *ifmgr.Interface) Drop {
 func (w *worker) refuseTooBig(p *link.Packet, in *ifmgr.Interface, mtu int) Drop {
 	w.answer(answers[TooBig], uint32(mtu), p, in)
 	return TooBig
-}
-
-// pointer is the offset of what is wrong, RFC 4443 §3.4.
-func pointer(why Drop, pkt header.IPv6) uint32 {
-	u, _ := header.UpperLayer(pkt)
-	if why == RoutingHeader {
-		return uint32(u.Routing.Offset + 2) // RFC 5095 §3: the Routing Type field
-	}
-	return uint32(u.NextHeader)
 }
 
 // answer originates one ICMPv6 error about p, if RFC 4443 §2.4 permits.
@@ -68,24 +67,37 @@ func (w *worker) answer(a answer, param uint32, p *link.Packet, in *ifmgr.Interf
 	}
 	size := min(header.MinMTU, header.IPv6Size+header.ICMPv6Size+len(pkt))
 	e := w.batch.Originate(size)
-	src := w.sourceFor(pkt, in)
+	src := w.sourceFor(pkt, in, w.routes.Source())
 	header.AppendError(e.Bytes()[:0], &src, pkt.SourceBytes(), ownHopLimit, a.typ, a.code, param, pkt)
 	w.counters.add(errorsSent, 1)
 	w.originate(e, in)
 }
 
-// originate sends a packet of the router's own that answers one from in.
+// originate sends a packet of the router's own that answers one from in, in
+// fragments if its way out is too narrow.
 func (w *worker) originate(p *link.Packet, in *ifmgr.Interface) {
-	w.counters.add(originated, 1)
 	why := w.route(p, in)
+	if why == TooBig {
+		w.later = append(w.later, postponed{bytes.Clone(p.Bytes()), in, w.cut})
+		return
+	}
+	w.settle(p, in, why)
+}
+
+// settle counts a packet of the router's own.
+func (w *worker) settle(p *link.Packet, in *ifmgr.Interface, why Drop) {
+	w.counters.add(originated, 1)
 	w.counters.drop(why, 1)
-	w.tellOwn(p, in, why)
+	w.tellLate(p, in, Outbound, why)
 }
 
 // route looks up a packet of the router's own. It may go back where it came
 // from: it answers what came. RFC 4007 §9: link-local addresses never leave.
 func (w *worker) route(p *link.Packet, in *ifmgr.Interface) Drop {
 	pkt := header.IPv6(p.Bytes())
+	if header.IsUnspecified(pkt.SourceBytes()) {
+		return NoSource // all addresses of the link are still tentative
+	}
 	if header.IsLinkLocal(pkt.SourceBytes()) || header.IsLinkLocal(pkt.DestinationBytes()) {
 		return w.leaveBack(p, in)
 	}
@@ -110,17 +122,17 @@ func (w *worker) leaveBy(p *link.Packet, nh *fib.Nexthop) Drop {
 	if p.WireSize() > nh.MTU() {
 		return TooBig
 	}
-	return w.send(p, nh)
+	return w.send(p, nh, 0)
 }
 
 // leaveBack sends on the link that is answered, without a lookup.
 func (w *worker) leaveBack(p *link.Packet, in *ifmgr.Interface) Drop {
-	fillHopLimit(header.IPv6(p.Bytes()), in.HopLimit())
+	pkt := header.IPv6(p.Bytes())
+	fillHopLimit(pkt, in.HopLimit())
 	if p.WireSize() > in.MTU() {
 		return TooBig
 	}
-	w.out.to(in).v.Push(p)
-	return None
+	return w.reach(p, in, pkt.DestinationBytes(), 0)
 }
 
 func fillHopLimit(pkt header.IPv6, limit uint8) {
@@ -131,14 +143,14 @@ func fillHopLimit(pkt header.IPv6, limit uint8) {
 
 // sourceFor is where an answer to pkt comes from, RFC 4443 §2.2: the address that
 // was asked; else one of the interface where pkt came in, of the scope of who
-// gets the answer; else another of the router's; else the link-local one, which
-// every interface has.
-func (w *worker) sourceFor(pkt header.IPv6, in *ifmgr.Interface) [16]byte {
+// gets the answer; else also, if that is one; else the link-local one, which every
+// interface has.
+func (w *worker) sourceFor(pkt header.IPv6, in *ifmgr.Interface, also netip.Addr) [16]byte {
 	if w.isOwn(pkt, in) {
 		return *pkt.DestinationBytes()
 	}
 	if !header.IsLinkLocal(pkt.SourceBytes()) {
-		for _, a := range [...]netip.Addr{in.Addrs().Source(), w.routes.Source()} {
+		for _, a := range [...]netip.Addr{in.Addrs().Source(), also} {
 			if a.IsValid() {
 				return a.As16()
 			}

@@ -52,12 +52,25 @@ func (c *tally) flush() {
 // accept is RFC 8200 §3 and RFC 4291 §2.5–2.7: may this packet be looked at?
 // What is for the link itself is dealt with here, the rest waits for its lookup.
 func (w *worker) accept(p *link.Packet, in *ifmgr.Interface) Drop {
-	b := p.Bytes()
-	if len(b) == 0 || b[0]>>4 != 6 {
-		return w.acceptStacked(p, in)
+	if in.Neighbors() != nil {
+		return w.acceptFrame(p, in)
+	}
+	if b := p.Bytes(); len(b) == 0 || b[0]>>4 != 6 {
+		return w.acceptStacked(NotIPv6, p, in)
 	}
 	if w.tapping() {
 		w.see(&w.seen[w.n], p, in, Inbound)
+	}
+	return w.acceptIPv6(p, in, false)
+}
+
+// acceptIPv6 takes what says that it is IPv6. What came in a frame to a group is
+// for the group: a unicast packet in it would be taken by everybody (RFC 1122
+// §3.3.6), but the other way round is fine (RFC 6085).
+func (w *worker) acceptIPv6(p *link.Packet, in *ifmgr.Interface, toGroup bool) Drop {
+	b := p.Bytes()
+	if len(b) == 0 || b[0]>>4 != 6 {
+		return NotIPv6
 	}
 	pkt, ok := header.ParseIPv6(b)
 	if !ok {
@@ -75,6 +88,8 @@ func (w *worker) accept(p *link.Packet, in *ifmgr.Interface) Drop {
 		return BadDestination
 	case header.IsMulticast(dst):
 		return w.acceptGroup(p, pkt, in)
+	case toGroup:
+		return GroupFrame
 	case header.IsUnspecified(src): // only neighbor discovery, to a group, may have it
 		return BadSource
 	case header.IsLinkLocal(dst):
@@ -86,18 +101,24 @@ func (w *worker) accept(p *link.Packet, in *ifmgr.Interface) Drop {
 	return None
 }
 
-// acceptStacked offers what is not IPv6 to the port stacked on this one: what
-// that claims came in through it.
-func (w *worker) acceptStacked(p *link.Packet, in *ifmgr.Interface) Drop {
-	u := in.Upper(w.guard)
-	if u == nil || !u.Port.Claim(p) {
-		if w.tapping() {
-			w.see(&w.seen[w.n], p, in, Inbound)
+// acceptStacked offers what is not IPv6 to the ports stacked on this one: what
+// one of them claims came in through it. What nobody claims ends, for a reason.
+func (w *worker) acceptStacked(why Drop, p *link.Packet, in *ifmgr.Interface) Drop {
+	for _, u := range in.Uppers(w.guard) {
+		if u.Port.Claim(p) {
+			w.stacked.add(u.Interface, p)
+			return w.accept(p, u.Interface)
 		}
-		return NotIPv6
 	}
-	w.stacked.add(u.Interface, p)
-	return w.accept(p, u.Interface)
+	return w.acceptNot(why, p, in)
+}
+
+// acceptNot ends what can't be looked at further.
+func (w *worker) acceptNot(why Drop, p *link.Packet, in *ifmgr.Interface) Drop {
+	if w.tapping() {
+		w.see(&w.seen[w.n], p, in, Inbound)
+	}
+	return why
 }
 
 // acceptGroup takes what is for the groups every router is in on its links, RFC
@@ -108,8 +129,13 @@ func (w *worker) acceptGroup(p *link.Packet, pkt header.IPv6, in *ifmgr.Interfac
 	switch {
 	case *dst == allNodes, *dst == allRouters, *dst == allRoutersSite:
 		return w.deliver(p, in)
-	case isSolicitedNode(dst), *dst == allMLDv2Routers:
-		return LocalIgnored // nothing to resolve on a point-to-point link
+	case *dst == allMLDv2Routers:
+		return LocalIgnored
+	case header.IsSolicitedNode(dst):
+		if in.Neighbors() == nil {
+			return LocalIgnored // nothing to resolve on a point-to-point link
+		}
+		return w.deliver(p, in)
 	}
 	return Multicast
 }
@@ -123,16 +149,15 @@ var (
 	allMLDv2Routers = [16]byte{0: 0xff, 1: 0x02, 15: 0x16}
 )
 
-// isSolicitedNode is ff02::1:ff00:0/104, RFC 4291 §2.7.1.
-func isSolicitedNode(a *[16]byte) bool {
-	return [13]byte(a[:13]) == [13]byte{0: 0xff, 1: 0x02, 11: 1, 12: 0xff}
-}
-
 // acceptLinkLocal takes what is for the router's own address on this link. There
-// is no other node on a point-to-point link to send the rest to.
+// is no other node on a point-to-point link to send the rest to, and on another
+// one who sent it finds that node himself.
 func (w *worker) acceptLinkLocal(p *link.Packet, pkt header.IPv6, in *ifmgr.Interface) Drop {
-	if in.Addrs().Own(pkt.Destination()) {
+	switch {
+	case in.Addrs().Own(pkt.Destination()):
 		return w.deliver(p, in)
+	case in.Addrs().Discovery(pkt.DestinationBytes()) != 0:
+		return LocalIgnored // RFC 4862 §5.4: tentative, or somebody else's
 	}
 	return w.refuse(LinkLocalTarget, p, in)
 }

@@ -14,6 +14,11 @@ type limiter struct {
 const (
 	errorRate, errorBurst = 1000, 200
 	echoRate, echoBurst   = 10_000, 1000
+
+	// Advertisements to all who are on a link, for those who ask without an address;
+	// and redirects, RFC 4861 §8.2.
+	announceRate, announceBurst = 50, 20
+	redirectRate, redirectBurst = 100, 20
 )
 
 func newLimiter(rate, burst int) limiter {

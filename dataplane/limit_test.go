@@ -11,6 +11,10 @@ import (
 
 // RFC 4443 §2.4(f): errors are limited by a token bucket, each interface for
 // itself. What is held back is counted.
+//
+// Proves:
+//   - RFC 4443 §2.4 rate-limit
+//   - RFC 4443 §2.4 token-bucket
 func TestRFC4443_2_4_f_ErrorsAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t)

@@ -1,7 +1,10 @@
 package dataplane
 
 import (
+	"net/netip"
+
 	"github.com/router6d/router6d/ifmgr"
+	"github.com/router6d/router6d/ifmgr/nd"
 	"github.com/router6d/router6d/internal/header"
 	"github.com/router6d/router6d/internal/link"
 )
@@ -10,32 +13,42 @@ import (
 // need not be on the interface where it came in, or for a group.
 func (w *worker) deliver(p *link.Packet, in *ifmgr.Interface) Drop {
 	pkt := header.IPv6(p.Bytes())
-	u, ok := header.UpperLayer(pkt)
-	switch {
-	case !ok:
-		return Truncated
-	case u.Routing.Offset != 0:
-		// Only type 0 is forbidden, but nobody has this router as a waypoint: RFC
-		// 8200 §4.4 has unrecognized types answered the same way.
-		return w.refuse(RoutingHeader, p, in)
-	case u.Fragmented && (u.NonFirst || u.More):
-		return LocalFragment
-	case u.Protocol == header.ProtoICMPv6:
-		return w.deliverICMPv6(p, pkt, &u, in)
-	case u.Protocol == header.ProtoNone:
+	r := header.Destination(pkt)
+	switch r.Stop {
+	case header.AtFragment:
+		return w.reassemble(p, &r, in)
+	case header.AtRouting: // nobody has this router as a waypoint
+		return w.refuseAt(RoutingHeader, r.Pointer, p, in)
+	case header.AtMisfit:
+		return w.refuseAt(LocalField, r.Pointer, p, in)
+	case header.AtLimit:
+		return LocalLimit
+	case header.AtOption:
+		if !header.ReportsOption(pkt[r.Pointer], header.IsMulticast(pkt.DestinationBytes())) {
+			return LocalOption
+		}
+		return w.refuseAt(LocalOption, r.Pointer, p, in)
+	case header.AtUpperLayer:
+	}
+	switch r.Protocol {
+	case header.ProtoICMPv6:
+		return w.deliverICMPv6(p, r.Offset, in)
+	case header.ProtoNone:
 		return LocalIgnored // RFC 8200 §4.7
-	case u.Protocol == header.ProtoTCP, u.Protocol == header.ProtoUDP:
+	case header.ProtoTCP, header.ProtoUDP:
 		return w.refuse(LocalPort, p, in)
 	}
-	return w.refuse(LocalHeader, p, in)
+	return w.refuseAt(LocalHeader, r.NextHeader, p, in)
 }
 
-func (w *worker) deliverICMPv6(p *link.Packet, pkt header.IPv6, u *header.Upper, in *ifmgr.Interface) Drop {
+// deliverICMPv6 is a message at an offset of the packet.
+func (w *worker) deliverICMPv6(p *link.Packet, at int, in *ifmgr.Interface) Drop {
 	if p.Offload.Superframe() {
 		return BadOffload // only TCP and UDP are cut into segments
 	}
 	p.CompleteChecksum()
-	msg := pkt[u.Offset:]
+	pkt := header.IPv6(p.Bytes())
+	msg := pkt[at:]
 	switch {
 	case len(msg) < header.ICMPv6Size:
 		return Truncated
@@ -43,17 +56,20 @@ func (w *worker) deliverICMPv6(p *link.Packet, pkt header.IPv6, u *header.Upper,
 		return LocalChecksum
 	case header.ICMPv6(msg).Type() == header.TypeEchoRequest:
 		return w.echo(p, pkt, in)
+	case in.Neighbors() != nil && nd.IsND(header.ICMPv6(msg).Type()):
+		return w.discover(p, pkt, at, in)
 	}
 	return LocalIgnored // errors about our own, and what hosts say to routers
 }
 
 // echo answers a ping, RFC 4443 §4.2: the request is consumed, and the reply
-// made of its bytes is the router's own.
+// made of its bytes is the router's own. What went to a group or to an anycast
+// address is answered from the interface where it came in, and no other.
 func (w *worker) echo(p *link.Packet, pkt header.IPv6, in *ifmgr.Interface) Drop {
 	if !w.echoes.take(now()) {
 		return EchoLimited
 	}
-	source := w.sourceFor(pkt, in)
+	source := w.sourceFor(pkt, in, netip.Addr{})
 	reply, ok := header.EchoReply(pkt, &source)
 	if !ok {
 		return LocalIgnored

@@ -5,6 +5,7 @@ import (
 
 	"github.com/router6d/router6d/fib"
 	"github.com/router6d/router6d/ifmgr"
+	"github.com/router6d/router6d/internal/header"
 	"github.com/router6d/router6d/internal/link"
 )
 
@@ -40,7 +41,9 @@ func (o *outbox) to(via *ifmgr.Interface) *queue {
 // send puts the packet on its way, unless the lookup was wrong: that an
 // interface is returned which was withdrawn before the snapshot was published
 // is what all of this is built to rule out, so every transmission is checked.
-func (w *worker) send(p *link.Packet, nh *fib.Nexthop) Drop {
+//
+// The packet came in through from, or is the router's own.
+func (w *worker) send(p *link.Packet, nh *fib.Nexthop, from ifmgr.ID) Drop {
 	if gen := nh.Withdrawn(); gen != 0 {
 		if w.routes.Generation() >= gen {
 			w.counters.add(deadLookups, 1)
@@ -48,8 +51,19 @@ func (w *worker) send(p *link.Packet, nh *fib.Nexthop) Drop {
 		}
 		w.counters.add(drainingSent, p.Segments())
 	}
-	w.out.to(nh.Interface()).v.Push(p)
-	return None
+	return w.reach(p, nh.Interface(), nh.Target(header.IPv6(p.Bytes()).DestinationBytes()), from)
+}
+
+// push puts a packet into the queue of an interface. Where packets go back to the
+// link they came from, with redirects beside them, there may be more than a batch
+// of them.
+func (w *worker) push(p *link.Packet, via *ifmgr.Interface) {
+	q := w.out.to(via)
+	if q.v.Len() == link.VectorSize {
+		w.transmit(q)
+		q.v.Reset()
+	}
+	q.v.Push(p)
 }
 
 // flush hands every queue to its port, and returns why a port did not take all.

@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"errors"
+	"hash/maphash"
 	"maps"
 	"math/rand/v2"
 	"runtime"
@@ -15,6 +16,7 @@ import (
 	"github.com/router6d/router6d/internal/header"
 	"github.com/router6d/router6d/internal/link"
 	"github.com/router6d/router6d/internal/loop"
+	"github.com/router6d/router6d/internal/reassembly"
 )
 
 // A Plane starts the workers and keeps their account.
@@ -26,6 +28,14 @@ type Plane struct {
 	arenas *link.Pool
 	seed   uint64
 	taps   atomic.Pointer[[]*Tap] // nil as a rule
+
+	senders map[ifmgr.ID]*worker // of interfaces with frames; the loop's
+
+	fragments  *reassembly.Table
+	awaiting   atomic.Bool  // the loop will look at fragments
+	lateErrors limiter      // of errors about what was not complete in time; the loop's
+	idSeed     maphash.Seed // of the identifications of packets that are cut
+	ids        atomic.Uint32
 
 	workers sync.WaitGroup
 
@@ -47,10 +57,14 @@ func New(t *fib.Table, ifs *ifmgr.Manager, l *loop.Loop, d *epoch.Domain) *Plane
 		fib: t, ifs: ifs, loop: l, dom: d,
 		// One for each batch that can be under way at once, and as many for those
 		// preempted in the middle of one.
-		arenas: link.NewPool(2 * runtime.GOMAXPROCS(0)),
-		seed:   rand.Uint64(),
-		live:   map[*counters]string{},
-		past:   map[string]Stats{},
+		arenas:     link.NewPool(2 * runtime.GOMAXPROCS(0)),
+		seed:       rand.Uint64(),
+		senders:    map[ifmgr.ID]*worker{},
+		fragments:  reassembly.NewTable(),
+		lateErrors: newLimiter(errorRate, errorBurst),
+		idSeed:     maphash.MakeSeed(),
+		live:       map[*counters]string{},
+		past:       map[string]Stats{},
 	}
 }
 
@@ -62,6 +76,7 @@ func (p *Plane) Attached(t *loop.Turn, id ifmgr.ID) {
 	if err != nil {
 		return // gone again before anyone could read from it
 	}
+	p.newSender(h)
 	rx, ok := h.Receiver()
 	if !ok {
 		h.Release()
@@ -74,12 +89,15 @@ func (p *Plane) Attached(t *loop.Turn, id ifmgr.ID) {
 // newWorker takes in.
 func (p *Plane) newWorker(name string, in *ifmgr.Handle, rx link.Receiver) *worker {
 	w := &worker{
-		in: in, rx: rx, fib: p.fib, doubt: p.doubt, seed: p.seed,
+		in: in, rx: rx, fib: p.fib, doubt: p.doubt, plane: p, seed: p.seed,
 		tapped: &p.taps,
 		reader: p.dom.Register(name),
 		batch:  link.NewBatch(p.arenas),
 		errors: newLimiter(errorRate, errorBurst),
 		echoes: newLimiter(echoRate, echoBurst),
+
+		announces: newLimiter(announceRate, announceBurst),
+		redirects: newLimiter(redirectRate, redirectBurst),
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -147,6 +165,9 @@ func (p *Plane) Stats() Stats {
 	}
 	return s
 }
+
+// Reassembly is the account of packets that come in fragments.
+func (p *Plane) Reassembly() reassembly.Stats { return p.fragments.Stats() }
 
 // A WorkerStats is the account of the workers of one name.
 type WorkerStats struct {

@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"github.com/router6d/router6d/ifmgr"
+	"github.com/router6d/router6d/internal/header"
 	"github.com/router6d/router6d/internal/link"
 )
 
@@ -15,7 +16,7 @@ type spot uint32
 
 const (
 	nowhere   spot = iota // not this tap's, or no room
-	later                 // the tap wants it only if it is dropped
+	later                 // the tap wants it only if it is dropped; frames are taken apart before that is known
 	firstSpot             // place 0
 )
 
@@ -43,14 +44,20 @@ func (w *worker) tell(s *sighting, p *link.Packet, d Direction, why Drop) {
 	}
 }
 
-// tellOwn shows a packet of the router's own that found no way out where what it
-// answers came in.
-func (w *worker) tellOwn(p *link.Packet, in *ifmgr.Interface, why Drop) {
-	if w.tapping() && why != None {
-		var s sighting
-		w.see(&s, p, in, Outbound)
-		w.tell(&s, p, Outbound, why)
+// tellLate shows a packet that is dropped and has not been seen: one of the
+// router's own that found no way out, where what it answers came in, or one that
+// was put together there.
+func (w *worker) tellLate(p *link.Packet, in *ifmgr.Interface, d Direction, why Drop) {
+	if !w.tapping() || why == None {
+		return
 	}
+	var s sighting
+	if in.Neighbors() != nil { // it is in no frame now, from no station to none
+		header.PutEthernet(p.Prepend(header.EthernetSize), &header.MAC{}, &header.MAC{})
+		defer p.TrimFront(header.EthernetSize)
+	}
+	w.see(&s, p, in, d)
+	w.tell(&s, p, d, why)
 }
 
 // A departure is a packet that is handed to a port.
@@ -99,7 +106,7 @@ func (t *Tap) begin(p *link.Packet, via ifmgr.ID, d Direction, at int64) spot {
 	switch {
 	case t.id != via:
 		return nowhere
-	case t.dropsOnly:
+	case t.dropsOnly && !t.frames:
 		return later
 	}
 	return t.copy(p.Bytes(), d, at)
@@ -114,6 +121,10 @@ func (t *Tap) end(s spot, p *link.Packet, d Direction, at int64, why Drop) {
 		return
 	}
 	r := &t.ring.records[s-firstSpot]
+	if t.dropsOnly && why == None {
+		r.state.Store(skip)
+		return
+	}
 	r.drop = why
 	r.state.Store(whole)
 	select {

@@ -60,6 +60,28 @@ func TestStackedPortClaimsItsOwn(t *testing.T) {
 	s.a.ExpectNone()
 }
 
+// Several ports on one interface have their own packets each.
+func TestStackedPortsBesideEachOther(t *testing.T) {
+	s := newScene(t)
+	one := s.stack(7)
+	two := s.Stack("ppp2", s.c, 8, "2001:db8:e::1/64")
+	for _, c := range []struct {
+		at   *lab.Port
+		host string
+	}{{two, "2001:db8:e::2"}, {one, hostP}} {
+		in := udp(c.host, hostA)
+		c.at.Send(in)
+		wantPacket(t, s.a.Expect(), forwarded(in))
+		out := udp(hostA, c.host)
+		s.a.Send(out)
+		wantPacket(t, c.at.Expect(), forwarded(out))
+	}
+	s.Settle()
+	if a, b := one.Traffic().RxPackets.Load(), two.Traffic().RxPackets.Load(); a != 1 || b != 1 {
+		t.Errorf("received = %d and %d, want 1 each", a, b)
+	}
+}
+
 // Both interfaces count what passes: the lower one with its header.
 func TestStackedPortCounts(t *testing.T) {
 	s := newScene(t)

@@ -46,6 +46,7 @@ type Sight struct {
 type Tap struct {
 	id        ifmgr.ID
 	dropsOnly bool
+	frames    bool // the interface has them: copies begin with an Ethernet header
 	snap      int
 	ring      ring
 	lost      atomic.Uint64
@@ -66,12 +67,15 @@ func NewTap(snap int, dropsOnly bool) *Tap {
 }
 
 // Tap has t see what passes an interface from the next batches on.
-func (p *Plane) Tap(_ *loop.Turn, id ifmgr.ID, t *Tap) error {
+func (p *Plane) Tap(turn *loop.Turn, id ifmgr.ID, t *Tap) error {
 	all := p.tapped()
 	if len(all) >= MaxTaps {
 		return ErrTooManyTaps
 	}
 	t.id = id
+	if i := p.ifs.Find(turn, id); i != nil {
+		t.frames = i.Neighbors() != nil
+	}
 	p.publishTaps(append(slices.Clone(all), t))
 	return nil
 }
@@ -95,6 +99,10 @@ func (p *Plane) publishTaps(all []*Tap) {
 	}
 	p.taps.Store(&all)
 }
+
+// Frames reports whether what is seen begins with an Ethernet header; once Plane.Tap
+// was called.
+func (t *Tap) Frames() bool { return t.frames }
 
 // Snap is how many bytes are kept of each packet.
 func (t *Tap) Snap() int { return t.snap }

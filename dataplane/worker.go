@@ -6,6 +6,7 @@ import (
 
 	"github.com/router6d/router6d/fib"
 	"github.com/router6d/router6d/ifmgr"
+	"github.com/router6d/router6d/ifmgr/nd"
 	"github.com/router6d/router6d/internal/epoch"
 	"github.com/router6d/router6d/internal/fault"
 	"github.com/router6d/router6d/internal/link"
@@ -19,22 +20,28 @@ type worker struct {
 	fib    *fib.Table
 	reader *epoch.Reader
 	doubt  func(ifmgr.ID) // asks to look at an interface that refused a packet
-	seed   uint64         // of flow hashes: the same for all workers
+	plane  *Plane
+	seed   uint64 // of flow hashes: the same for all workers
 
 	// This batch.
 	batch   *link.Batch
 	guard   epoch.Guard
 	routes  *fib.Snapshot
-	stacked tally                    // what came in through the port stacked on this one
+	stacked tally                    // what came in through a port stacked on this one
 	here    [link.VectorSize]arrival // packets that want a lookup
 	n       int
 	dst     [link.VectorSize]*[16]byte
 	groups  [link.VectorSize]*fib.Group
 	out     outbox
+	later   []postponed // until the batch is through
+	whole   bool        // the packet at hand was put together of fragments
 
-	errors   limiter // ICMPv6 errors, RFC 4443 §2.4(f)
-	echoes   limiter
-	counters counters
+	errors    limiter // ICMPv6 errors, RFC 4443 §2.4(f)
+	echoes    limiter
+	announces limiter    // advertisements to all
+	redirects limiter    // RFC 4861 §8.2
+	message   nd.Message // of neighbor discovery, the one at hand
+	counters  counters
 
 	// For those who look on.
 	tapped  *atomic.Pointer[[]*Tap]
@@ -62,6 +69,7 @@ func (w *worker) enter() {
 // not take all of it.
 func (w *worker) leave() (why Drop) {
 	why = w.flush()
+	w.catchUp()
 	w.counters.publish()
 	w.forget()
 	w.guard.Leave()

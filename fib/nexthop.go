@@ -13,6 +13,7 @@ type Nexthop struct {
 	h      *ifmgr.Handle
 	port   link.Sender // h's, one step nearer
 	gw     netip.Addr
+	target [16]byte // gw once more, for senders
 	weight uint8
 	key    uint64 // of the flows it attracts, see fill
 }
@@ -21,7 +22,7 @@ type Nexthop struct {
 // itself if gw is zero. Weight is its share among others; zero means one.
 // NewNexthop takes h.
 func NewNexthop(h *ifmgr.Handle, gw netip.Addr, weight uint8) *Nexthop {
-	return &Nexthop{h, h.Port(), gw, max(weight, 1), memberKey(h.Name(), gw)}
+	return &Nexthop{h, h.Port(), gw, gw.As16(), max(weight, 1), memberKey(h.Name(), gw)}
 }
 
 // Port is where packets are sent.
@@ -41,6 +42,15 @@ func (n *Nexthop) HopLimit() uint8 { return n.h.HopLimit() }
 
 // Gateway is the router to send to; zero if the destination is on link.
 func (n *Nexthop) Gateway() netip.Addr { return n.gw }
+
+// Target is the neighbor that a packet to dst is handed to: the gateway, or dst
+// itself. Borrowed.
+func (n *Nexthop) Target(dst *[16]byte) *[16]byte {
+	if n.gw.IsValid() {
+		return &n.target
+	}
+	return dst
+}
 
 // Weight is the nexthop's share among others of its group.
 func (n *Nexthop) Weight() uint8 { return n.weight }

@@ -1,6 +1,7 @@
 package ifmgr
 
 import (
+	"cmp"
 	"crypto/rand"
 	"fmt"
 	"net/netip"
@@ -8,6 +9,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/router6d/router6d/ifmgr/nd"
+	"github.com/router6d/router6d/internal/config"
 	"github.com/router6d/router6d/internal/link"
 	"github.com/router6d/router6d/internal/loop"
 )
@@ -20,12 +23,17 @@ const (
 // Settings is what an interface begins with.
 type Settings struct {
 	Name      string
+	Type      config.Type // for people
 	MTU       int
 	HopLimit  uint8          // zero: 64
 	Addresses []netip.Prefix // the router's own; without a link-local one, one is made
-	FromFile  bool           // the configuration file has it
-	Up        bool           // has carrier; ports that can tell are asked again
-	Device    Device         // where the kernel has it; zero for a port in memory
+	// DADTransmits is how often others on an Ethernet link are asked whether an
+	// address is taken, before it is used; zero: not at all. RFC 4862 §5.1.
+	DADTransmits int
+	Neighbors    map[netip.Addr][6]byte // that are known, on an Ethernet link
+	FromFile     bool                   // the configuration file has it
+	Up           bool                   // has carrier; ports that can tell are asked again
+	Device       Device                 // where the kernel has it; zero for a port in memory
 }
 
 // A claim is a name in use: reserved, attached or draining.
@@ -74,14 +82,11 @@ func (m *Manager) Attach(t *loop.Turn, p link.Port, s Settings) (ID, error) {
 }
 
 // Stack makes u an interface on top of another one: what u claims of the
-// lower one's packets comes in through it. It takes u, unless it fails.
+// lower one's packets, and those stacked before it do not, comes in through it.
+// It takes u, unless it fails.
 func (m *Manager) Stack(t *loop.Turn, lower ID, u link.Upper, s Settings) (ID, error) {
 	if err := m.admit(t, s); err != nil {
 		return 0, err
-	}
-	under := m.ifaces[lower]
-	if under != nil && under.upper.Load() != nil {
-		return 0, fmt.Errorf("%s has a port on it: %w", under.name, ErrExists)
 	}
 	h, err := m.Acquire(t, lower, Stacked)
 	if err != nil {
@@ -134,6 +139,10 @@ func (m *Manager) attach(t *loop.Turn, p link.Port, s Settings, lower *Handle) I
 	m.last++
 	i := newIface(m.last, p, s)
 	i.since, i.lower = t.Now(), lower
+	if _, ok := i.Ethernet(); ok {
+		i.neighbors = newNeighbors(t, m, i, s)
+		i.neighbors.refresh()
+	}
 	i.idle = func() { m.loop.Notify(func(*loop.Turn) { m.left(i) }) }
 	m.ifaces[i.id] = i
 	if m.names[s.Name] == nil {
@@ -143,10 +152,13 @@ func (m *Manager) attach(t *loop.Turn, p link.Port, s Settings, lower *Handle) I
 	m.noteDevice(i, s.Device)
 	m.totals.Attached++
 	m.log.Info("interface attached", zap.String("iface", i.name), zap.Uint64("id", uint64(i.id)),
-		zap.Int("mtu", s.MTU), zap.Stringer("state", i.state), zap.String("device", s.Device.String()))
+		zap.Int("mtu", s.MTU), zap.Stringer("state", i.state), zap.String("device", i.where()))
 	m.hooks.Attached(t, i.id)
 	if lower != nil {
-		lower.upper.Store(&Upper{Interface: i, Port: p.(link.Upper), handle: i.acquire(Stacked)})
+		lower.stack(&Upper{Interface: i, Port: p.(link.Upper), handle: i.acquire(Stacked)})
+	}
+	if m.came != nil {
+		m.came(i.name)
 	}
 	if s.Up {
 		m.Carrier(t, i.id, true)
@@ -155,15 +167,24 @@ func (m *Manager) attach(t *loop.Turn, p link.Port, s Settings, lower *Handle) I
 	return i.id
 }
 
+// where is what the interface is on.
+func (i *Interface) where() string {
+	if i.lower != nil {
+		return "on " + i.lower.Name()
+	}
+	return i.device.String()
+}
+
 func newIface(id ID, p link.Port, s Settings) *Interface {
-	i := &Interface{id: id, name: s.Name, port: p, fromFile: s.FromFile, state: Down}
+	i := &Interface{id: id, name: s.Name, port: p, kind: s.Type, mac: macOf(p), fromFile: s.FromFile, state: Down}
+	i.frames, _ = p.(link.Ethernet)
 	i.refs.Store(1) // the manager's own, given up after the grace period of Detach
 	i.mtu.Store(uint32(s.MTU))
 	if s.HopLimit == 0 {
 		s.HopLimit = defaultHopLimit
 	}
 	i.hopLimit.Store(uint32(s.HopLimit))
-	i.addrs.Store(newAddrs(s.Addresses))
+	i.addrs.Store(newAddrs(withLinkLocal(s.Addresses, p), nil))
 	return i
 }
 
@@ -175,51 +196,126 @@ type Upper struct {
 	handle *Handle // released when no reader sees the Upper any more
 }
 
-// Addrs is the router's own addresses on one interface. It never changes.
-type Addrs struct {
-	prefixes []netip.Prefix
-	own      map[netip.Addr]bool
-	source   netip.Addr
+// stack puts u behind those that are on i already.
+func (i *Interface) stack(u *Upper) {
+	all := append(slices.Clone(i.stacked()), u)
+	i.uppers.Store(&all)
 }
 
-func newAddrs(prefixes []netip.Prefix) *Addrs {
-	a := &Addrs{prefixes: slices.Clone(prefixes), own: map[netip.Addr]bool{}}
-	if !slices.ContainsFunc(prefixes, isLinkLocal) {
-		a.prefixes = append(a.prefixes, newLinkLocal())
+// unstack takes an interface off i, in the turn that withdraws it.
+func (i *Interface) unstack(t *loop.Turn, upper *Interface) {
+	var rest []*Upper
+	for _, u := range i.stacked() {
+		if u.Interface == upper {
+			t.AfterGrace(func(*loop.Turn) { u.handle.Release() })
+		} else {
+			rest = append(rest, u)
+		}
 	}
-	for _, p := range a.prefixes {
-		a.own[p.Addr()] = true
+	if rest == nil {
+		i.uppers.Store(nil) // what most have, and look at for each packet
+		return
 	}
-	if g := a.global(); len(g) > 0 {
-		a.source = g[0].Addr()
+	i.uppers.Store(&rest)
+}
+
+// Addrs is the router's own addresses on one interface. It never changes.
+type Addrs struct {
+	prefixes  []netip.Prefix // those that are not in use included
+	own       map[netip.Addr]bool
+	source    netip.Addr
+	linkLocal netip.Addr
+	discovery map[[16]byte]nd.AddressState // nil where there is no neighbor discovery
+}
+
+// newAddrs is the addresses of an interface, of which one is link-local. All are
+// in use, unless neighbor discovery says which are.
+func newAddrs(prefixes []netip.Prefix, discovered []nd.Address) *Addrs {
+	a := &Addrs{prefixes: prefixes, own: map[netip.Addr]bool{}}
+	for _, p := range prefixes {
+		a.own[p.Addr()] = discovered == nil
+	}
+	if discovered != nil {
+		a.discovery = map[[16]byte]nd.AddressState{}
+	}
+	for _, d := range discovered {
+		a.own[d.Addr] = d.State == nd.Ready
+		a.discovery[d.Addr.As16()] = d.State
+	}
+	for _, p := range prefixes {
+		switch {
+		case !a.own[p.Addr()]:
+		case isLinkLocal(p):
+			a.linkLocal = cmp.Or(a.linkLocal, p.Addr())
+		default:
+			a.source = cmp.Or(a.source, p.Addr())
+		}
 	}
 	return a
 }
 
 func isLinkLocal(p netip.Prefix) bool { return p.Addr().IsLinkLocalUnicast() }
 
-// newLinkLocal makes an address for an interface that was given none: every
-// interface has one (RFC 4291 §2.1). The interface identifier is random (RFC
-// 7136 §5 gives its bits no meaning) and as short-lived as the interface.
+// withLinkLocal is addresses and, if none of them is link-local, one that is made:
+// every interface has one (RFC 4291 §2.1).
+func withLinkLocal(addresses []netip.Prefix, p link.Port) []netip.Prefix {
+	addresses = slices.Clone(addresses)
+	if slices.ContainsFunc(addresses, isLinkLocal) {
+		return addresses
+	}
+	if e, ok := p.(link.Ethernet); ok {
+		return append(addresses, linkLocalOf(e.HardwareAddr()))
+	}
+	return append(addresses, newLinkLocal())
+}
+
+// linkLocalOf makes an address of a MAC, RFC 2464 §5. Hosts have a router's as
+// their default route, so it is to be the same after a restart, as the MAC is; and
+// a router has no reason to hide its MAC, which it advertises.
+func linkLocalOf(mac [6]byte) netip.Prefix {
+	a := [16]byte{0: 0xfe, 1: 0x80, 8: mac[0] ^ 2, 9: mac[1], 10: mac[2], 11: 0xff, 12: 0xfe, 13: mac[3], 14: mac[4], 15: mac[5]}
+	return netip.PrefixFrom(netip.AddrFrom16(a), 64)
+}
+
+// newLinkLocal makes an address for an interface without frames. The interface
+// identifier is random (RFC 7136 §5 gives its bits no meaning) and as short-lived
+// as the interface.
 func newLinkLocal() netip.Prefix {
 	a := [16]byte{0: 0xfe, 1: 0x80}
 	rand.Read(a[8:]) // never fails
 	return netip.PrefixFrom(netip.AddrFrom16(a), 64)
 }
 
-// Own reports whether x is one of the addresses.
+// Own reports whether x is one of the addresses, and in use.
 func (a *Addrs) Own(x netip.Addr) bool { return a.own[x] }
 
-// Source is a global address; the zero Addr where the interface has none.
+// Discovery is what neighbor discovery makes of an address; zero if it is none of
+// the router's here.
+func (a *Addrs) Discovery(x *[16]byte) nd.AddressState { return a.discovery[*x] }
+
+// Source is a global address that is in use; the zero Addr where there is none.
 func (a *Addrs) Source() netip.Addr { return a.source }
 
-// LinkLocal is the link-local address.
-func (a *Addrs) LinkLocal() netip.Addr {
-	return a.prefixes[slices.IndexFunc(a.prefixes, isLinkLocal)].Addr()
+// LinkLocal is the link-local address; the zero Addr while that is not in use.
+func (a *Addrs) LinkLocal() netip.Addr { return a.linkLocal }
+
+// global is the addresses that are in use without the link-local ones.
+func (a *Addrs) global() []netip.Prefix {
+	return slices.DeleteFunc(slices.Clone(a.prefixes), func(p netip.Prefix) bool {
+		return isLinkLocal(p) || !a.own[p.Addr()]
+	})
 }
 
-func (a *Addrs) global() []netip.Prefix {
-	return slices.DeleteFunc(slices.Clone(a.prefixes), isLinkLocal)
+// onLink is the prefixes that the link has, whether the addresses in them are in
+// use or not.
+func (a *Addrs) onLink() []netip.Prefix {
+	var all []netip.Prefix
+	for _, p := range a.prefixes {
+		if !isLinkLocal(p) && p.Bits() < 128 && !slices.Contains(all, p.Masked()) {
+			all = append(all, p.Masked())
+		}
+	}
+	return all
 }
 
 // newBlackhole makes the permanent interface that stands in where there must

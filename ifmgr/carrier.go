@@ -5,6 +5,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/router6d/router6d/internal/config"
 	"github.com/router6d/router6d/internal/link"
 	"github.com/router6d/router6d/internal/loop"
 )
@@ -17,8 +18,12 @@ func (m *Manager) Carrier(t *loop.Turn, id ID, up bool) {
 	if i == nil || i.state >= Draining || up == (i.state == Up) {
 		return
 	}
+	defer m.checkStacked(t, i)
 	i.since = t.Now()
 	if up {
+		if i.neighbors != nil {
+			i.neighbors.up(t) // before others hear of it: they are told of its addresses once
+		}
 		i.state = Up
 		i.withdrawn.Store(0)
 		m.hooks.Up(t, id)
@@ -27,8 +32,18 @@ func (m *Manager) Carrier(t *loop.Turn, id ID, up bool) {
 	}
 	i.state = Down // before withdrawing: the gate
 	routes, slots := m.withdraw(t, i)
+	if i.neighbors != nil {
+		i.neighbors.down(t)
+	}
 	m.log.Info("interface down", zap.String("iface", i.name), zap.Uint64("id", uint64(id)),
 		zap.Int("routes", routes), zap.Int("slots", slots))
+}
+
+// checkStacked asks the ports on top how they are now.
+func (m *Manager) checkStacked(t *loop.Turn, i *Interface) {
+	for _, u := range i.stacked() {
+		m.Check(t, u.id)
+	}
 }
 
 // withdraw takes the interface out of the FIB, and notes from which generation
@@ -59,5 +74,29 @@ func (m *Manager) Check(t *loop.Turn, id ID) {
 		m.Detach(t, id, ErrDeleted, nil)
 	default:
 		m.Carrier(t, id, err == nil)
+		m.noteMAC(t, i)
 	}
+}
+
+// noteMAC follows the port's address, which is that of the VLANs on it as well.
+func (m *Manager) noteMAC(t *loop.Turn, i *Interface) {
+	mac := macOf(i.port)
+	if mac == i.mac {
+		return
+	}
+	m.log.Info("interface mac changed", zap.String("iface", i.name), zap.Uint64("id", uint64(i.id)),
+		zap.Stringer("was", i.mac), zap.Stringer("mac", mac))
+	i.mac = mac
+	if i.neighbors != nil {
+		i.neighbors.look(t)
+	}
+	m.checkStacked(t, i)
+}
+
+// macOf is the router's address; zero where there is no Ethernet.
+func macOf(p link.Port) (mac config.MAC) {
+	if e, ok := p.(link.Ethernet); ok {
+		mac = e.HardwareAddr()
+	}
+	return mac
 }

@@ -7,11 +7,13 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/router6d/router6d/ifmgr/nd"
 	"github.com/router6d/router6d/internal/loop"
 )
 
-// SetMTU changes the MTU of an interface, as its device has.
-func (m *Manager) SetMTU(_ *loop.Turn, id ID, mtu int) {
+// SetMTU changes the MTU of an interface, as its device has, and of the VLANs on
+// it.
+func (m *Manager) SetMTU(t *loop.Turn, id ID, mtu int) {
 	i := m.ifaces[id]
 	if i == nil || int(i.mtu.Load()) == mtu {
 		return
@@ -19,6 +21,11 @@ func (m *Manager) SetMTU(_ *loop.Turn, id ID, mtu int) {
 	m.log.Info("interface mtu changed", zap.String("iface", i.name), zap.Uint64("id", uint64(id)),
 		zap.Uint32("was", i.mtu.Load()), zap.Int("mtu", mtu))
 	i.mtu.Store(uint32(mtu))
+	for _, u := range i.stacked() {
+		if v, ok := u.Port.(*vlan); ok {
+			m.SetMTU(t, u.id, v.fit(mtu))
+		}
+	}
 }
 
 // SetTimeout changes how long a detach may take, for those to come.
@@ -46,13 +53,25 @@ func (m *Manager) SetAddresses(t *loop.Turn, id ID, addresses []netip.Prefix) er
 		}
 	}
 	if !slices.ContainsFunc(addresses, isLinkLocal) {
-		addresses = append(slices.Clip(addresses), netip.PrefixFrom(i.addrs.Load().LinkLocal(), 64))
+		was := i.addrs.Load().prefixes
+		addresses = append(slices.Clip(addresses), was[slices.IndexFunc(was, isLinkLocal)])
 	}
-	i.addrs.Store(newAddrs(addresses))
+	i.setAddresses(t, addresses)
 	if i.state == Up {
 		m.hooks.Up(t, id)
 	}
 	m.log.Info("interface addresses changed", zap.String("iface", i.name), zap.Uint64("id", uint64(id)),
 		zap.Stringers("addresses", addresses))
 	return nil
+}
+
+func (i *Interface) setAddresses(t *loop.Turn, addresses []netip.Prefix) {
+	if i.neighbors == nil {
+		i.addrs.Store(newAddrs(addresses, nil))
+		return
+	}
+	i.addrs.Store(newAddrs(addresses, i.neighbors.machine.Addresses()))
+	i.neighbors.step(t, nd.Addresses(addresses))
+	i.neighbors.refresh()
+	i.neighbors.sleep(t)
 }

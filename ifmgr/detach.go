@@ -72,7 +72,7 @@ func (m *Manager) Detach(t *loop.Turn, id ID, cause error, done func(Result)) {
 		i.detach.join(i, done)
 		return
 	}
-	if u := i.upper.Load(); u != nil {
+	for _, u := range i.stacked() {
 		m.Detach(t, u.ID(), ErrLower, nil)
 	}
 	d := &detaching{began: t.Now(), waiting: []func(Result){done}}
@@ -85,7 +85,10 @@ func (m *Manager) Detach(t *loop.Turn, id ID, cause error, done func(Result)) {
 	begin := time.Now()
 	d.result.Routes, d.result.Slots = m.withdraw(t, i)
 	if i.lower != nil {
-		i.lower.unstack(t)
+		i.lower.unstack(t, i)
+	}
+	if i.neighbors != nil {
+		d.result.Purged = i.neighbors.end(t)
 	}
 	d.phase = time.Now()
 	d.result.Withdraw = d.phase.Sub(begin)
@@ -119,12 +122,6 @@ func (d *detaching) join(i *Interface, done func(Result)) {
 		return
 	}
 	d.waiting = append(d.waiting, done)
-}
-
-// unstack takes away the port on top of i, in the turn that withdraws it.
-func (i *Interface) unstack(t *loop.Turn) {
-	u := i.upper.Swap(nil)
-	t.AfterGrace(func(*loop.Turn) { u.handle.Release() })
 }
 
 // left follows the last release.

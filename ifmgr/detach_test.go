@@ -393,12 +393,6 @@ func TestDetachOfTheUpperLeavesTheLower(t *testing.T) {
 	lower := h.attach("eth0", new(port))
 	u := new(claims)
 	upper := h.stack("ppp0", lower, u)
-	h.do(func(x *loop.Turn) {
-		_, err := h.m.Stack(x, lower, new(claims), settings("ppp1"))
-		if !errors.Is(err, ErrExists) {
-			t.Errorf("a second on it = %v, want %v", err, ErrExists)
-		}
-	})
 	if r := <-h.detach(upper); !r.Clean {
 		t.Errorf("ledger = %+v, want clean", r)
 	}
@@ -406,7 +400,7 @@ func TestDetachOfTheUpperLeavesTheLower(t *testing.T) {
 		t.Errorf("lower = %v, want up", h.state(lower))
 	}
 	h.do(func(*loop.Turn) {
-		if i := h.m.ifaces[lower]; i.upper.Load() != nil || i.holding()["stacked"] != 0 {
+		if i := h.m.ifaces[lower]; i.stacked() != nil || i.holding()["stacked"] != 0 {
 			t.Error("something of the upper is left on the lower")
 		}
 	})
@@ -415,6 +409,38 @@ func TestDetachOfTheUpperLeavesTheLower(t *testing.T) {
 		t.Errorf("id = %d after %d", again, upper)
 	}
 	<-h.detach(lower)
+	h.settle()
+}
+
+// Several ports on one are asked in the order in which they were stacked, and each
+// leaves by itself.
+func TestDetachOfOneUpperLeavesTheOthers(t *testing.T) {
+	h := newHouse(t)
+	lower := h.attach("eth0", new(port))
+	var all []ID
+	for _, name := range []string{"v1", "v2", "v3"} {
+		all = append(all, h.stack(name, lower, new(claims)))
+	}
+	want := func(ids ...ID) {
+		t.Helper()
+		h.do(func(*loop.Turn) {
+			var got []ID
+			for _, u := range h.m.ifaces[lower].stacked() {
+				got = append(got, u.ID())
+			}
+			if !slices.Equal(got, ids) {
+				t.Errorf("stacked = %v, want %v", got, ids)
+			}
+		})
+	}
+	want(all...)
+	<-h.detach(all[1])
+	want(all[0], all[2])
+	v2 := h.stack("v2", lower, new(claims))
+	want(all[0], all[2], v2)
+	if r := <-h.detach(lower); !r.Clean {
+		t.Errorf("ledger = %+v, want clean", r)
+	}
 	h.settle()
 }
 
@@ -473,7 +499,7 @@ func TestStackedOrphanHoldsTheLower(t *testing.T) {
 	})
 }
 
-// Upper is what a worker of the lower port finds, until its guard is left.
+// Uppers is what a worker of the lower port finds, until its guard is left.
 func TestUpperIsThereUntilTheReaderLeaves(t *testing.T) {
 	h := newHouse(t)
 	lower := h.attach("eth0", new(port))
@@ -482,16 +508,16 @@ func TestUpperIsThereUntilTheReaderLeaves(t *testing.T) {
 	i := h.acquire(lower, Worker)
 	r := h.dom.Register("worker")
 	g := r.Enter()
-	found := i.Upper(g)
-	if found == nil || found.ID() != upper || found.Port != link.Upper(u) {
-		t.Fatalf("upper = %+v", found)
+	found := i.Uppers(g)
+	if len(found) != 1 || found[0].ID() != upper || found[0].Port != link.Upper(u) {
+		t.Fatalf("uppers = %+v", found)
 	}
 	done := h.detach(upper)
 	h.do(func(*loop.Turn) {})
 	if u.closed.Load() != 0 {
 		t.Error("closed under a reader")
 	}
-	if i.Upper(g) != nil {
+	if i.Uppers(g) != nil {
 		t.Error("found after it was withdrawn")
 	}
 	g.Leave()

@@ -11,6 +11,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/router6d/router6d/ifmgr/nd"
+	"github.com/router6d/router6d/internal/config"
 	"github.com/router6d/router6d/internal/epoch"
 	"github.com/router6d/router6d/internal/link"
 	"github.com/router6d/router6d/internal/loop"
@@ -63,13 +65,16 @@ type Interface struct {
 	id       ID
 	name     string
 	port     link.Port
+	kind     config.Type
 	fromFile bool
 
 	mtu       atomic.Uint32
 	hopLimit  atomic.Uint32
 	withdrawn atomic.Uint64 // FIB generation; zero while lookups may return it
 	addrs     atomic.Pointer[Addrs]
-	upper     atomic.Pointer[Upper]
+	uppers    atomic.Pointer[[]*Upper] // nil while nothing is stacked on it
+	frames    link.Ethernet            // the port; nil if it has none
+	neighbors *Neighbors               // nil of a port without frames
 	traffic   Traffic
 
 	refs atomic.Int64          // handles, and one of the manager's own until the grace period is over
@@ -80,6 +85,7 @@ type Interface struct {
 	state  State
 	since  time.Time
 	device Device
+	mac    config.MAC // the port's, as at the last Check; zero where there is no Ethernet
 	lower  *Handle    // the port under a stacked one
 	detach *detaching // set once Draining
 }
@@ -106,14 +112,32 @@ func (i *Interface) MTU() int { return int(i.mtu.Load()) }
 // HopLimit is that of the router's own packets leaving here.
 func (i *Interface) HopLimit() uint8 { return uint8(i.hopLimit.Load()) }
 
+// Ethernet is the interface's own MAC; ok is false for a port without frames.
+func (i *Interface) Ethernet() (mac [6]byte, ok bool) {
+	if i.frames == nil {
+		return mac, false
+	}
+	return i.frames.HardwareAddr(), true
+}
+
+// Neighbors is neighbor discovery on the interface; nil for a port without frames.
+func (i *Interface) Neighbors() *Neighbors { return i.neighbors }
+
 // Addrs is the router's own addresses on the interface. Borrowed.
 func (i *Interface) Addrs() *Addrs { return i.addrs.Load() }
 
 // Traffic counts what passes the interface.
 func (i *Interface) Traffic() *Traffic { return &i.traffic }
 
-// Upper returns the port stacked on this one for encapsulation, or nil.
-func (i *Interface) Upper(epoch.Guard) *Upper { return i.upper.Load() }
+// Uppers is the ports stacked on this one, the first stacked first. Borrowed.
+func (i *Interface) Uppers(epoch.Guard) []*Upper { return i.stacked() }
+
+func (i *Interface) stacked() []*Upper {
+	if all := i.uppers.Load(); all != nil {
+		return *all
+	}
+	return nil
+}
 
 // Withdrawn is the FIB generation from which on no lookup may return the
 // interface; zero while lookups may. It judges lookups, and decides nothing.
@@ -163,6 +187,9 @@ type Hooks struct {
 	Withdraw func(*loop.Turn, ID) (routes, slots int)
 	// Ended drops what is still known about an interface, and has its ledger.
 	Ended func(*loop.Turn, Result)
+	// Transmit sends what neighbor discovery has to send, and deals with what it held.
+	// Borrows. Nil: nothing is sent.
+	Transmit func(*loop.Turn, *Interface, nd.Output)
 	// Generation is that of the FIB now.
 	Generation func(*loop.Turn) uint64
 }
@@ -170,18 +197,21 @@ type Hooks struct {
 // A Manager owns all interfaces. Its methods that take a Turn are plain code
 // on the loop.
 type Manager struct {
-	loop    *loop.Loop
-	log     *zap.Logger
-	hooks   Hooks
-	timeout time.Duration // from Detach to orphaned
+	loop     *loop.Loop
+	log      *zap.Logger
+	hooks    Hooks
+	timeout  time.Duration // from Detach to orphaned
+	silences silences
 
-	last      ID
-	ifaces    map[ID]*Interface // until Detached
-	names     map[string]*claim // by configured name
-	devices   map[deviceKey]ID  // by where the kernel has it; no ports in memory
-	blackhole *Handle
-	totals    Totals
-	freed     func(name string) // told when an interface of that name has ended; may be nil
+	last       ID
+	ifaces     map[ID]*Interface // until Detached
+	names      map[string]*claim // by configured name
+	devices    map[deviceKey]ID  // by where the kernel has it; no ports in memory
+	blackhole  *Handle
+	totals     Totals
+	discovered Discovery         // of interfaces that have ended
+	came       func(name string) // told when an interface of that name is attached; may be nil
+	freed      func(name string) // told when it has ended; may be nil
 }
 
 // New returns a Manager without interfaces. A detach that takes longer than
@@ -189,16 +219,24 @@ type Manager struct {
 func New(l *loop.Loop, log *zap.Logger, timeout time.Duration) *Manager {
 	m := &Manager{
 		loop: l, log: log, timeout: timeout,
-		ifaces:  map[ID]*Interface{},
-		names:   map[string]*claim{},
-		devices: map[deviceKey]ID{},
+		ifaces:   map[ID]*Interface{},
+		names:    map[string]*claim{},
+		devices:  map[deviceKey]ID{},
+		silences: silences{now: map[int]*record{}},
+
+		discovered: Discovery{Invalid: map[string]uint64{}},
 	}
 	m.blackhole = newBlackhole()
 	return m
 }
 
 // Hook sets the hooks, before the first Attach.
-func (m *Manager) Hook(h Hooks) { m.hooks = h }
+func (m *Manager) Hook(h Hooks) {
+	if h.Transmit == nil {
+		h.Transmit = func(*loop.Turn, *Interface, nd.Output) {}
+	}
+	m.hooks = h
+}
 
 // Acquire is the gate, the only way to take hold of an interface: one that is
 // draining gives out nothing more, and one that is not Up takes no routes. The
@@ -239,6 +277,15 @@ func (m *Manager) Lookup(_ *loop.Turn, name string) (ID, bool) {
 	return c.ifc.id, true
 }
 
+// Find is an interface that is attached and not on its way out, or nil; for this
+// turn.
+func (m *Manager) Find(_ *loop.Turn, id ID) *Interface {
+	if i := m.ifaces[id]; i != nil && i.state < Draining {
+		return i
+	}
+	return nil
+}
+
 // Name is an interface's name, empty for one that has ended.
 func (m *Manager) Name(_ *loop.Turn, id ID) string {
 	if i := m.ifaces[id]; i != nil {
@@ -247,8 +294,16 @@ func (m *Manager) Name(_ *loop.Turn, id ID) string {
 	return ""
 }
 
-// Addresses is the router's own global addresses on an interface, each with
-// the length of its link's prefix.
+// OnLink is the global prefixes of an interface's link.
+func (m *Manager) OnLink(_ *loop.Turn, id ID) []netip.Prefix {
+	if i := m.ifaces[id]; i != nil {
+		return i.addrs.Load().onLink()
+	}
+	return nil
+}
+
+// Addresses is the router's own global addresses on an interface that are in use,
+// each with the length of its link's prefix.
 func (m *Manager) Addresses(_ *loop.Turn, id ID) []netip.Prefix {
 	if i := m.ifaces[id]; i != nil {
 		return i.addrs.Load().global()
@@ -260,16 +315,20 @@ func (m *Manager) Addresses(_ *loop.Turn, id ID) []netip.Prefix {
 type Info struct {
 	ID        ID
 	Name      string
-	FromFile  bool // the configuration file has it
+	Type      config.Type // empty for a port in memory
+	FromFile  bool        // the configuration file has it
 	State     State
 	Since     time.Time // of the state
 	MTU       int
 	HopLimit  uint8
+	MAC       config.MAC // the router's; zero where there is no Ethernet
 	Addresses []netip.Prefix
 	Device    Device
-	Lower     string // name of the interface it is stacked on
+	Lower     string      // name of the interface it is stacked on
+	VLAN      config.VLAN // zero if it is none
 	Held      map[string]int64
-	Traffic   *Traffic // live
+	Traffic   *Traffic   // live
+	Discovery *Discovery // nil where there are no neighbors
 }
 
 // All describes every interface, in the order they were attached.
@@ -284,15 +343,21 @@ func (m *Manager) All(*loop.Turn) []Info {
 
 func (i *Interface) info() Info {
 	in := Info{
-		ID: i.id, Name: i.name, FromFile: i.fromFile, State: i.state, Since: i.since,
+		ID: i.id, Name: i.name, Type: i.kind, FromFile: i.fromFile, State: i.state, Since: i.since,
 		MTU: int(i.mtu.Load()), HopLimit: uint8(i.hopLimit.Load()),
-		Addresses: i.addrs.Load().prefixes,
-		Device:    i.device,
-		Held:      i.holding(),
-		Traffic:   &i.traffic,
+		MAC: i.mac, Addresses: i.addrs.Load().prefixes,
+		Device:  i.device,
+		Held:    i.holding(),
+		Traffic: &i.traffic,
 	}
 	if i.lower != nil {
 		in.Lower = i.lower.Name()
+	}
+	if i.neighbors != nil {
+		in.Discovery = i.neighbors.info()
+	}
+	if v, ok := i.port.(*vlan); ok {
+		in.VLAN = v.tag
 	}
 	return in
 }

@@ -20,8 +20,8 @@ import (
 const retryInterval = time.Second
 
 // A Keeper has interfaces there whenever they can be: persistent devices that
-// come and go, and devices of ours that are to be made again when someone else
-// deletes them.
+// come and go, VLANs on interfaces that do, and devices of ours that are to be made
+// again when someone else deletes them.
 type Keeper struct {
 	m    *Manager
 	wake chan struct{} // capacity 1
@@ -44,7 +44,7 @@ type wish struct {
 // that are free again.
 func NewKeeper(m *Manager) *Keeper {
 	k := &Keeper{m: m, wake: make(chan struct{}, 1), wanted: map[string]*wish{}}
-	m.freed = k.freed
+	m.came, m.freed = k.came, k.freed
 	return k
 }
 
@@ -81,6 +81,17 @@ func (k *Keeper) Try(name string) {
 	defer k.mu.Unlock()
 	if w := k.wanted[name]; w != nil && w.Mode == config.ModeAttach {
 		k.mark(w)
+	}
+}
+
+// came is the attach of an interface: others may wait to be on it.
+func (k *Keeper) came(name string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, w := range k.wanted {
+		if w.Lower == name {
+			k.mark(w)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,12 +38,21 @@ func check(t testing.TB, err error) {
 // and forget. Whatever changes is told through the channel changed.
 type router struct {
 	t       *testing.T
+	dom     *epoch.Domain
 	loop    *loop.Loop
 	m       *ifmgr.Manager
 	keeper  *ifmgr.Keeper
 	logs    *observer.ObservedLogs
 	changed chan struct{} // capacity 1
 	ended   chan ifmgr.Result
+
+	withdraw atomic.Pointer[withdrawal] // what a test has to withdraw
+}
+
+// A withdrawal is done when its interface is withdrawn.
+type withdrawal struct {
+	id   ifmgr.ID
+	what func(*loop.Turn)
 }
 
 func newRouter(t *testing.T) *router {
@@ -50,7 +60,7 @@ func newRouter(t *testing.T) *router {
 	nstest.Privileged(t)
 	nstest.NoLeaks(t)
 	d := epoch.NewDomain()
-	r := &router{t: t, loop: loop.New(d), changed: make(chan struct{}, 1), ended: make(chan ifmgr.Result, 100)}
+	r := &router{t: t, dom: d, loop: loop.New(d), changed: make(chan struct{}, 1), ended: make(chan ifmgr.Result, 100)}
 	core, logs := observer.New(zap.InfoLevel)
 	r.logs = logs
 	log := zap.New(core, zap.Hooks(func(zapcore.Entry) error { r.tell(); return nil }))
@@ -66,8 +76,13 @@ func newRouter(t *testing.T) *router {
 			}
 			workers.Go(func() { r.work(h, pool) })
 		},
-		Up:         func(*loop.Turn, ifmgr.ID) {},
-		Withdraw:   func(*loop.Turn, ifmgr.ID) (int, int) { return 0, 0 },
+		Up: func(*loop.Turn, ifmgr.ID) {},
+		Withdraw: func(x *loop.Turn, id ifmgr.ID) (int, int) {
+			if w := r.withdraw.Load(); w != nil && w.id == id {
+				w.what(x)
+			}
+			return 0, 0
+		},
 		Ended:      func(_ *loop.Turn, res ifmgr.Result) { r.ended <- res; r.tell() },
 		Generation: func(*loop.Turn) uint64 { return 1 },
 	})
@@ -84,7 +99,10 @@ func newRouter(t *testing.T) *router {
 // work reads until the device ends.
 func (r *router) work(h *ifmgr.Handle, pool *link.Pool) {
 	defer h.Release()
-	rx, _ := h.Receiver()
+	rx, ok := h.Receiver()
+	if !ok {
+		return // a VLAN
+	}
 	b := link.NewBatch(pool)
 	for {
 		err := rx.Recv(b)

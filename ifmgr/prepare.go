@@ -42,7 +42,8 @@ func (m *Manager) Add(ctx context.Context, c config.Interface) (id ID, err error
 // will have. Somebody attaches or discards it.
 type Prepared struct {
 	m        *Manager
-	port     *link.TUN
+	config   config.Interface
+	port     link.Port // nil of a VLAN, which is made when it is attached
 	settings Settings
 	ifc      *Interface // once attached
 }
@@ -53,17 +54,29 @@ func (m *Manager) Prepare(ctx context.Context, c config.Interface) (*Prepared, e
 	if err := m.reserve(ctx, c.Name); err != nil {
 		return nil, err
 	}
-	port, s, err := prepare(c)
+	p := &Prepared{m: m, config: c}
+	if c.Type == config.TypeVLAN {
+		return p, nil
+	}
+	port, settings, err := prepare(c)
 	if err != nil {
 		m.unreserve(c.Name)
 		return nil, err
 	}
-	return &Prepared{m: m, port: port, settings: s}, nil
+	if s, ok := port.(*link.PacketSocket); ok && c.MAC == (config.MAC{}) {
+		port = m.silence(s, settings.Device)
+	}
+	p.port, p.settings = port, settings
+	return p, nil
 }
 
 // Attach makes it an interface. If it fails, the Prepared is as it was.
-func (p *Prepared) Attach(t *loop.Turn) (ID, error) {
-	id, err := p.m.Attach(t, p.port, p.settings)
+func (p *Prepared) Attach(t *loop.Turn) (id ID, err error) {
+	if p.config.Type == config.TypeVLAN {
+		id, err = p.m.attachVLAN(t, p.config)
+	} else {
+		id, err = p.m.Attach(t, p.port, p.settings)
+	}
 	p.ifc = p.m.ifaces[id]
 	return id, err
 }
@@ -73,9 +86,11 @@ func (p *Prepared) Attach(t *loop.Turn) (ID, error) {
 func (p *Prepared) Settle(ctx context.Context) { p.m.locate(ctx, p.ifc) }
 
 // Discard ends the device and frees the name.
-func (p *Prepared) Discard() error {
-	err := p.port.Close()
-	p.m.unreserve(p.settings.Name)
+func (p *Prepared) Discard() (err error) {
+	if p.port != nil {
+		err = p.port.Close()
+	}
+	p.m.unreserve(p.config.Name)
 	return err
 }
 
@@ -106,31 +121,76 @@ func (m *Manager) reserve(ctx context.Context, name string) error {
 	}
 }
 
+// A device is a port that is on a device of the kernel's.
+type device interface {
+	link.Port
+	Name() string // the kernel's, when it was opened
+	prober
+}
+
+// open opens the device of an interface under a name.
+func open(c config.Interface, name string) (device, error) {
+	switch {
+	case c.Type == config.TypePacket:
+		return opened(link.OpenPacketSocket(name, c.MAC))
+	case c.Type == config.TypeTAP && c.Mode == config.ModeAttach:
+		return opened(link.AttachTAP(name, c.MAC))
+	case c.Type == config.TypeTAP:
+		return opened(link.CreateTAP(name, c.MAC))
+	case c.Mode == config.ModeAttach:
+		return opened(link.AttachTUN(name))
+	}
+	return opened(link.CreateTUN(name))
+}
+
+// opened keeps a nil pointer from being a device.
+func opened[D device](d D, err error) (device, error) {
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// settingsOf is what c itself says of the interface.
+func settingsOf(c config.Interface) Settings {
+	return Settings{
+		Name: c.Name, Type: c.Type, MTU: c.MTU, HopLimit: c.HopLimit, Addresses: c.Addresses, FromFile: c.Line != 0,
+		DADTransmits: c.DADTransmits, Neighbors: neighborsOf(c),
+	}
+}
+
 // prepare opens the device and does to its kernel side what c says.
-func prepare(c config.Interface) (*link.TUN, Settings, error) {
-	s := Settings{Name: c.Name, MTU: c.MTU, HopLimit: c.HopLimit, Addresses: c.Addresses, FromFile: c.Line != 0}
+func prepare(c config.Interface) (device, Settings, error) {
+	s := settingsOf(c)
+	if c.Type == config.TypeTAP && c.MAC == (config.MAC{}) {
+		c.MAC = chooseMAC(c.Name, "router")
+	}
 	if c.Mode == config.ModeAttach {
-		return attachDevice(s)
+		return attachDevice(s, c)
 	}
 	k := config.Kernel{TxQueueLen: config.DefaultTxQueueLen}
 	if c.Kernel != nil {
 		k = *c.Kernel
 	}
-	if k.Netns.Path() == "" {
-		return createHere(s, k)
+	if c.Type == config.TypeTAP && k.MAC == (config.MAC{}) {
+		k.MAC = chooseMAC(c.Name, "kernel")
 	}
-	return createIn(s, k)
+	c.Kernel = &k
+	if k.Netns.Path() == "" {
+		return createHere(s, c)
+	}
+	return createIn(s, c)
 }
 
 // attachDevice takes a persistent device as it is.
-func attachDevice(s Settings) (*link.TUN, Settings, error) {
-	t, err := link.AttachTUN(s.Name)
+func attachDevice(s Settings, c config.Interface) (device, Settings, error) {
+	t, err := open(c, s.Name)
 	if err != nil {
 		return nil, s, err
 	}
 	l, err := netlink.LinkByName(s.Name)
 	if err != nil {
-		return nil, s, errors.Join(fmt.Errorf("attach tun %s: %w", s.Name, err), t.Close())
+		return nil, s, errors.Join(fmt.Errorf("attach %s: %w", s.Name, err), t.Close())
 	}
 	s.MTU = l.Attrs().MTU
 	s.Device = Device{Name: s.Name, Index: l.Attrs().Index, NSID: ownNSID, Kept: true}
@@ -139,8 +199,8 @@ func attachDevice(s Settings) (*link.TUN, Settings, error) {
 }
 
 // createHere makes a device in the router's own namespace.
-func createHere(s Settings, k config.Kernel) (*link.TUN, Settings, error) {
-	t, err := link.CreateTUN(s.Name)
+func createHere(s Settings, c config.Interface) (device, Settings, error) {
+	t, err := open(c, s.Name)
 	if err != nil {
 		return nil, s, err
 	}
@@ -150,12 +210,13 @@ func createHere(s Settings, k config.Kernel) (*link.TUN, Settings, error) {
 	}
 	defer h.Close()
 	s.Device = Device{Name: s.Name, NSID: ownNSID}
-	return finishCreate(t, s, k, h)
+	return finishCreate(t, s, c.Kernel, h)
 }
 
 // createIn makes a device here and moves it: a descriptor opened in the other
 // namespace would keep that namespace alive for ever.
-func createIn(s Settings, k config.Kernel) (*link.TUN, Settings, error) {
+func createIn(s Settings, c config.Interface) (device, Settings, error) {
+	k := c.Kernel
 	ns, err := os.Open(k.Netns.Path())
 	if err != nil {
 		return nil, s, fmt.Errorf("interface %s: network namespace %s: %w", s.Name, k.Netns, err)
@@ -167,7 +228,7 @@ func createIn(s Settings, k config.Kernel) (*link.TUN, Settings, error) {
 			"(in a container, leave netns out and move the device from the host with deploy/move-end): %w", s.Name, k.Netns, err)
 	}
 	defer h.Close()
-	t, err := link.CreateTUN("r6-%d")
+	t, err := open(c, "r6-%d")
 	if err != nil {
 		return nil, s, err
 	}
@@ -227,7 +288,7 @@ func isOwn(ns *os.File) (bool, error) {
 }
 
 // finishCreate sets up the kernel's end through h, or closes t.
-func finishCreate(t *link.TUN, s Settings, k config.Kernel, h *netlink.Handle) (*link.TUN, Settings, error) {
+func finishCreate(t device, s Settings, k *config.Kernel, h *netlink.Handle) (device, Settings, error) {
 	index, err := setUp(h, s, k)
 	if err != nil {
 		return nil, s, errors.Join(fmt.Errorf("interface %s: %w", s.Name, err), t.Close())
@@ -237,13 +298,18 @@ func finishCreate(t *link.TUN, s Settings, k config.Kernel, h *netlink.Handle) (
 	return t, s, nil
 }
 
-func setUp(h *netlink.Handle, s Settings, k config.Kernel) (index int, err error) {
+func setUp(h *netlink.Handle, s Settings, k *config.Kernel) (index int, err error) {
 	l, err := h.LinkByName(s.Name)
 	if err != nil {
 		return 0, err
 	}
 	if err := h.LinkSetMTU(l, s.MTU); err != nil {
 		return 0, fmt.Errorf("mtu %d: %w", s.MTU, err)
+	}
+	if k.MAC != (config.MAC{}) {
+		if err := h.LinkSetHardwareAddr(l, k.MAC[:]); err != nil {
+			return 0, fmt.Errorf("mac %s: %w", k.MAC, err)
+		}
 	}
 	if err := h.LinkSetTxQLen(l, k.TxQueueLen); err != nil {
 		return 0, fmt.Errorf("txqueuelen %d: %w", k.TxQueueLen, err)

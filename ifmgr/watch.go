@@ -45,9 +45,11 @@ func NewWatch(m *Manager, appeared func(name string)) (*Watch, error) {
 	w := &Watch{m: m, file: os.NewFile(uintptr(fd), "netlink links"), appeared: appeared}
 	if w.raw, err = w.file.SyscallConn(); err == nil {
 		w.narrow, err = listenEverywhere(fd, m.log)
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, watchBuffer) != nil { // without CAP_NET_ADMIN
+			err = errors.Join(err, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, watchBuffer))
+		}
 		err = errors.Join(
 			err,
-			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, watchBuffer),
 			unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: unix.RTMGRP_LINK}))
 	}
 	if err != nil {

@@ -25,7 +25,7 @@ func (r *RIB) Up(t *loop.Turn, id ifmgr.ID) {
 		r.ports[id] = p
 	}
 	r.up[p.name] = id
-	dirty := r.connect(p, r.ifs.Addresses(t, id))
+	dirty := r.connect(p, r.ifs.OnLink(t, id), r.ifs.Addresses(t, id))
 	r.fib.Update(t, func(x *fib.Txn) {
 		for s := range r.named[p.name] {
 			r.refresh(t, x, s)
@@ -45,8 +45,8 @@ func (r *RIB) settle(t *loop.Turn, x *fib.Txn, dirty []netip.Prefix) {
 
 // connect offers the routes that the addresses make, and takes back those of
 // addresses that are no longer there.
-func (r *RIB) connect(p *port, addrs []netip.Prefix) (dirty []netip.Prefix) {
-	want := connected(p.name, addrs)
+func (r *RIB) connect(p *port, onLink, addrs []netip.Prefix) (dirty []netip.Prefix) {
+	want := connected(p.name, onLink, addrs)
 	p.source = netip.Addr{}
 	if len(addrs) > 0 {
 		p.source = addrs[0].Addr()
@@ -80,20 +80,20 @@ func (r *RIB) offerBehind(o Route) Key {
 	return o.Key()
 }
 
-// connected is the routes that addresses make: what is on link, the address
-// itself, and the subnet-router anycast address (RFC 4291 §2.6.1), but where
-// two routers share a /127 (RFC 6164 §5).
-func connected(name string, addrs []netip.Prefix) (routes []Route) {
+// connected is the routes that an interface makes: what is on link, the addresses
+// that are in use, and the subnet-router anycast address (RFC 4291 §2.6.1), but
+// where two routers share a /127 (RFC 6164 §5).
+func connected(name string, onLink, addrs []netip.Prefix) (routes []Route) {
 	add := func(p netip.Prefix, t Target) {
 		o := Route{Prefix: p, Source: Connected, Target: t}
 		if !slices.ContainsFunc(routes, func(x Route) bool { return x.Prefix == p && x.Target.String() == t.String() }) {
 			routes = append(routes, o)
 		}
 	}
+	for _, p := range onLink {
+		add(p, Paths{{Iface: name, Weight: 1}})
+	}
 	for _, a := range addrs {
-		if a.Bits() < 128 {
-			add(a.Masked(), Paths{{Iface: name, Weight: 1}})
-		}
 		if a.Bits() < 127 {
 			add(netip.PrefixFrom(a.Masked().Addr(), 128), Local{name})
 		}
@@ -165,7 +165,7 @@ func (r *RIB) Forget(t *loop.Turn, id ifmgr.ID) {
 		return
 	}
 	r.Withdraw(t, id) // nothing to do, as a rule
-	dirty := r.connect(p, nil)
+	dirty := r.connect(p, nil, nil)
 	delete(r.ports, id)
 	r.fib.Update(t, func(x *fib.Txn) { r.settle(t, x, dirty) })
 }

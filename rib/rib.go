@@ -14,6 +14,7 @@ type Interfaces interface {
 	Acquire(t *loop.Turn, id ifmgr.ID, who ifmgr.Holder) (*ifmgr.Handle, error)
 	Lookup(t *loop.Turn, name string) (ifmgr.ID, bool)
 	Addresses(t *loop.Turn, id ifmgr.ID) []netip.Prefix
+	OnLink(t *loop.Turn, id ifmgr.ID) []netip.Prefix
 	Name(t *loop.Turn, id ifmgr.ID) string
 }
 

@@ -38,6 +38,7 @@ func showCommand() *cobra.Command {
 		show("interfaces", "Interfaces, with their state and traffic", socket, asJSON, (*control.Client).Interfaces, printInterfaces),
 		show("routes", "Routes on offer, and why some are not used", socket, asJSON, (*control.Client).Routes, printRoutes),
 		show("nexthops", "Targets of routes, and what they lead to now", socket, asJSON, (*control.Client).Nexthops, printNexthops),
+		showNeighbors(socket, asJSON),
 		show("counters", "The account of all packets", socket, asJSON, (*control.Client).Counters, printCounters),
 		show("drops", "Packets that ended here, by reason", socket, asJSON, (*control.Client).Drops, printDrops),
 		show("epoch", "Grace periods, detaches and the counters that prove them", socket, asJSON, (*control.Client).Epoch, printEpoch),
@@ -155,22 +156,33 @@ func spread(cells []any) (lines [][]string) {
 }
 
 func printInterfaces(w io.Writer, all []control.Interface) {
-	table(w, "ID NAME STATE FOR ORIGIN MTU DEVICE RX TX ADDRESSES", func(row func(...any), _ func(string)) {
+	table(w, "ID NAME TYPE STATE FOR ORIGIN MTU DEVICE RX TX ADDRESSES", func(row func(...any), _ func(string)) {
 		for _, i := range all {
-			row(i.ID, i.Name, i.State, time.Since(i.Since).Round(time.Second), i.Origin, i.MTU, device(i),
-				i.Traffic.RxPackets, i.Traffic.TxPackets, strings.Split(addresses(i), ","))
+			row(i.ID, i.Name, i.Type, i.State, time.Since(i.Since).Round(time.Second), i.Origin, i.MTU, device(i),
+				i.Traffic.RxPackets, i.Traffic.TxPackets, allAddresses(i))
 		}
 	})
 }
 
 func device(i control.Interface) string {
 	switch {
+	case i.VLAN != 0:
+		return fmt.Sprintf("%s %d on %s", i.Protocol, i.VLAN, i.Lower)
 	case i.Lower != "":
 		return "on " + i.Lower
 	case i.Netns != "":
 		return i.Device + "@" + i.Netns
 	}
 	return i.Device
+}
+
+// allAddresses is those of each layer, a line each.
+func allAddresses(i control.Interface) []string {
+	all := strings.Split(addresses(i), ",")
+	if i.MAC != "" {
+		all = append(all, i.MAC)
+	}
+	return all
 }
 
 func addresses(i control.Interface) string {
@@ -221,6 +233,51 @@ func nexthop(n control.Nexthop) string {
 	return text
 }
 
+// showNeighbors shows those on one interface, if it is named.
+func showNeighbors(socket *string, asJSON *bool) *cobra.Command {
+	var iface string
+	get := func(client *control.Client, ctx context.Context) ([]control.Neighbors, error) {
+		all, err := client.Neighbors(ctx)
+		if err == nil && iface != "" {
+			all = slices.DeleteFunc(all, func(n control.Neighbors) bool { return n.Interface != iface })
+			if len(all) == 0 {
+				err = fmt.Errorf("no interface %s with neighbors", iface)
+			}
+		}
+		return all, err
+	}
+	c := show("neighbors", "Who is known on Ethernet links", socket, asJSON, get, printNeighbors)
+	c.Use = "neighbors [IFACE]"
+	c.Args = args(cobra.MaximumNArgs(1))
+	c.ValidArgsFunction = interfaces(socket)
+	c.PreRun = func(_ *cobra.Command, names []string) {
+		if len(names) > 0 {
+			iface = names[0]
+		}
+	}
+	return c
+}
+
+func printNeighbors(w io.Writer, all []control.Neighbors) {
+	table(w, "INTERFACE ADDRESS MAC STATE FOR HELD", func(row func(...any), note func(string)) {
+		for _, n := range all {
+			for _, a := range n.Addresses {
+				row(n.Interface, a.Address, "-", "own "+a.State, "-", "-")
+			}
+			for _, x := range n.Neighbors {
+				state := x.State
+				if x.Router {
+					state += " router"
+				}
+				row(n.Interface, x.Address, cmp.Or(x.MAC, "-"), state, time.Since(x.Since).Round(time.Second), x.Held)
+			}
+			if n.Overloaded {
+				note("more is asked for than is resolved")
+			}
+		}
+	})
+}
+
 func printCounters(w io.Writer, c control.Counters) {
 	verdict := "balanced"
 	if !c.Balanced {
@@ -229,6 +286,13 @@ func printCounters(w io.Writer, c control.Counters) {
 	fmt.Fprintf(w, "received    %12d\noriginated  %12d  %d ICMPv6 errors, %d more held back by the limit\n",
 		c.Received, c.Originated, c.ICMPErrorsSent, c.ICMPErrorsLimited)
 	fmt.Fprintf(w, "sent        %12d\nconsumed    %12d\ndropped     %12d\n", c.Sent, c.Consumed, c.Dropped)
+	if c.Held > 0 {
+		fmt.Fprintf(w, "held        %12d  for neighbors; %d are left\n", c.Held, max(0, int64(c.Held-c.Released))) // the two are not read at once
+	}
+	if r := c.Reassembly; r != (control.Reassembly{}) {
+		fmt.Fprintf(w, "reassembled %12d  packets; %d timed out, %d refused, %d evicted; %d wait in %d bytes\n",
+			r.Reassembled, r.TimedOut, r.Refused, r.Evicted, r.Held, r.Bytes)
+	}
 	fmt.Fprintf(w, "account     %12s  in %d batches\n", verdict, c.Batches)
 }
 

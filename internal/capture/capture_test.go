@@ -21,7 +21,7 @@ var noon = time.Date(2026, 1, 2, 12, 0, 0, 123_456_000, time.Local)
 func write(t *testing.T, all ...dataplane.Sight) (*bytes.Buffer, *Writer) {
 	t.Helper()
 	var b bytes.Buffer
-	w, err := NewWriter(&b, "red", 65575)
+	w, err := NewWriter(&b, "red", 65575, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,9 +53,9 @@ func TestReaderReadsWhatWriterWrote(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []Packet{
-		{noon, dataplane.Inbound, "", len(echo), echo},
-		{noon, dataplane.Inbound, "not_ipv6: another IP version, or no packet at all", 1, odd},
-		{noon, dataplane.Outbound, "", len(echo), echo[:40]},
+		{noon, dataplane.Inbound, "", len(echo), echo, false},
+		{noon, dataplane.Inbound, "not_ipv6: another IP version, or no packet at all", 1, odd, false},
+		{noon, dataplane.Outbound, "", len(echo), echo[:40], false},
 	} {
 		got, err := r.Next()
 		if err != nil {
@@ -113,9 +113,34 @@ func TestText(t *testing.T) {
 		{lab.Options(udp, 0)[:44], "", hosts + "cut off, 44 bytes, hop limit 64"},
 		{lab.Fragment(udp, 1, true), "", hosts + "fragment, 58 bytes, hop limit 64"},
 	} {
-		p := Packet{noon, dataplane.Inbound, c.comment, len(c.pkt), c.pkt}
+		p := Packet{noon, dataplane.Inbound, c.comment, len(c.pkt), c.pkt, false}
 		if got := p.String(); got != c.want {
 			t.Errorf("text = %s\nwant   %s", got, c.want)
 		}
+	}
+}
+
+// Frames are frames to whoever reads them, and people see the stations.
+func TestFrames(t *testing.T) {
+	var b bytes.Buffer
+	w, err := NewWriter(&b, "lan", 65575, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	frame := lab.EthernetFrame(header.MAC{2, 0, 0, 0, 0, 1}, header.MAC{2, 0, 0, 0, 0, 2}, lab.Echo(red, blue, 1, 2, nil))
+	s := inbound(frame, dataplane.None)
+	if err := errors.Join(w.Packet(&s), w.End(0)); err != nil {
+		t.Fatal(err)
+	}
+	r, err := NewReader(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := r.Next()
+	if err != nil || !p.Frame || !bytes.Equal(p.Bytes, frame) {
+		t.Errorf("packet = %+v, %v", p, err)
+	}
+	if got, want := p.String(), "02:00:00:00:00:02 > 02:00:00:00:00:01 2001:db8:1::2 > 2001:db8:2::2 ICMPv6 echo request"; !strings.Contains(got, want) {
+		t.Errorf("text = %q, want %q in it", got, want)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
 
 	"github.com/router6d/router6d/dataplane"
@@ -24,6 +25,7 @@ type Packet struct {
 	Comment   string              // why it was dropped; empty: it went on
 	Size      int                 // on the interface
 	Bytes     []byte              // what was kept of it
+	Frame     bool                // it begins with an Ethernet header
 }
 
 // A Reader reads what a Writer wrote.
@@ -44,7 +46,7 @@ func (r *Reader) Next() (Packet, error) {
 	if err != nil {
 		return Packet{}, err
 	}
-	p := Packet{At: ci.Timestamp, Size: ci.Length, Bytes: b}
+	p := Packet{At: ci.Timestamp, Size: ci.Length, Frame: r.ng.LinkType() == layers.LinkTypeEthernet, Bytes: b}
 	if f := options.Flags; f != nil {
 		p.Direction = dataplane.Direction(f.Direction & pcapgo.NgEpbFlagDirectionMask)
 	}

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/router6d/router6d/dataplane"
@@ -12,10 +13,16 @@ import (
 func (p Packet) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s ", p.At.Local().Format("15:04:05.000000"), way(p.Direction))
-	if len(p.Bytes) < header.IPv6Size || p.Bytes[0]>>4 != 6 {
+	at := p.Bytes
+	if p.Frame && len(at) >= header.EthernetSize {
+		f := header.Ethernet(at)
+		fmt.Fprintf(&b, "%s > %s ", net.HardwareAddr(f.Source()[:]), net.HardwareAddr(f.Destination()[:]))
+		at = at[header.EthernetSize:]
+	}
+	if len(at) < header.IPv6Size || at[0]>>4 != 6 {
 		fmt.Fprintf(&b, "not IPv6, %d bytes", p.Size)
 	} else {
-		pkt := header.IPv6(p.Bytes)
+		pkt := header.IPv6(at)
 		fmt.Fprintf(&b, "%v > %v %s, %d bytes, hop limit %d",
 			pkt.Source(), pkt.Destination(), upper(pkt), p.Size, pkt.HopLimit())
 	}

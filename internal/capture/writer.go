@@ -17,10 +17,14 @@ type Writer struct {
 	seen uint64
 }
 
-// NewWriter begins a capture of an interface.
-func NewWriter(w io.Writer, iface string, snap int) (*Writer, error) {
+// NewWriter begins a capture of an interface, of packets or of Ethernet frames.
+func NewWriter(w io.Writer, iface string, snap int, frames bool) (*Writer, error) {
+	kind := layers.LinkTypeRaw
+	if frames {
+		kind = layers.LinkTypeEthernet
+	}
 	ng, err := pcapgo.NewNgWriterInterface(w, pcapgo.NgInterface{
-		Name: iface, LinkType: layers.LinkTypeRaw, SnapLength: uint32(snap),
+		Name: iface, LinkType: kind, SnapLength: uint32(snap),
 	}, pcapgo.NgWriterOptions{SectionInfo: pcapgo.NgSectionInfo{Application: "router6d"}})
 	if err != nil {
 		return nil, err

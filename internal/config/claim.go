@@ -6,6 +6,7 @@ import "net/netip"
 type claims struct {
 	owned  map[home]owner
 	routes map[routeKey]int
+	vlans  map[vlanKey]owner
 }
 
 // home is an address in the realm where it must be unique: its link if it is link-local (RFC 4291 §2.5.6), else everywhere.
@@ -19,13 +20,18 @@ type owner struct {
 	line  int
 }
 
+type vlanKey struct {
+	lower string
+	VLAN
+}
+
 type routeKey struct {
 	prefix netip.Prefix
 	metric uint32
 }
 
 func newClaims() claims {
-	return claims{owned: map[home]owner{}, routes: map[routeKey]int{}}
+	return claims{owned: map[home]owner{}, routes: map[routeKey]int{}, vlans: map[vlanKey]owner{}}
 }
 
 func homeOf(a netip.Addr, iface string) home {
@@ -79,6 +85,16 @@ func (c claims) route(r Route) error {
 			"there is a route to %s with metric %d already, on line %d", r.Prefix, r.Metric, line)
 	}
 	c.routes[key] = r.Line
+	return nil
+}
+
+// vlan claims a tag on the lower interface.
+func (c claims) vlan(i Interface) error {
+	key := vlanKey{i.Lower, i.ofType(true).VLAN}
+	if first, ok := c.vlans[key]; ok {
+		return wrong("keep one of the two", "VLAN %d on %s is interface %s already, line %d", i.VLAN.ID, i.Lower, first.iface, first.line)
+	}
+	c.vlans[key] = owner{i.Name, i.Line}
 	return nil
 }
 

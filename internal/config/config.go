@@ -46,16 +46,42 @@ const (
 	FormatConsole Format = "console"
 )
 
-// Interface is one port of the router, a TUN device.
+// Interface is one port of the router.
 type Interface struct {
 	Name      string
+	Type      Type
 	Mode      Mode
-	Recreate  bool // false unless Mode is ModeCreate
-	MTU       int
+	Recreate  bool           // false unless Mode is ModeCreate
+	MTU       int            // zero where it is what another has: always of TypePacket
 	HopLimit  uint8          // never zero
+	MAC       MAC            // the router's; zero leaves it the choice
 	Addresses []netip.Prefix // the router's own, each with the length of its link; not masked
-	Kernel    *Kernel        // the other end; nil leaves it alone, as ModeAttach always does
-	Line      int            // in the file; zero if it came from elsewhere
+	// DADTransmits is how often others are asked whether an address is theirs; zero
+	// where there are no frames.
+	DADTransmits int
+	Neighbors    []Neighbor // that need no resolution
+	Kernel       *Kernel    // the other end; nil leaves it alone, as ModeAttach always does
+	Lower        string     // the interface it is on, of TypeVLAN only
+	VLAN         VLAN       // zero but of TypeVLAN
+	Line         int        // in the file; zero if it came from elsewhere
+}
+
+// Type is what kind of port an interface is.
+type Type string
+
+// The types.
+const (
+	TypeTUN Type = "tun" // packets, to and from the kernel
+	TypeTAP Type = "tap" // Ethernet frames, to and from the kernel
+	// TypePacket is an Ethernet link that is there already, through a packet socket.
+	TypePacket Type = "packet"
+	TypeVLAN   Type = "vlan" // on another interface, of any type that has frames
+)
+
+// Neighbor is a node on an Ethernet link.
+type Neighbor struct {
+	Address netip.Addr
+	MAC     MAC
 }
 
 // Mode is who makes the device of an interface.
@@ -64,12 +90,28 @@ type Mode string
 // The modes.
 const (
 	ModeCreate Mode = "create" // the router makes it, and it goes with the router
-	ModeAttach Mode = "attach" // somebody else made it, and keeps it
+	ModeAttach Mode = "attach" // somebody else made it, and keeps it; always of TypePacket and TypeVLAN
 )
 
-// Kernel is the kernel's end of a TUN device.
+// VLAN says which frames of the lower interface are a VLAN's.
+type VLAN struct {
+	Protocol Protocol
+	ID       uint16
+}
+
+// Protocol is the standard that a VLAN's tag is of.
+type Protocol string
+
+// The protocols.
+const (
+	Protocol8021Q  Protocol = "802.1q"  // a customer's tag, 0x8100
+	Protocol8021AD Protocol = "802.1ad" // a provider's tag, 0x88a8
+)
+
+// Kernel is the kernel's end of a TUN or TAP device.
 type Kernel struct {
 	Netns      Netns
+	MAC        MAC            // zero lets the router choose, and always on a TUN
 	Addresses  []netip.Prefix // as Interface.Addresses
 	Routes     []netip.Prefix // led into the device; masked
 	TxQueueLen int
@@ -102,6 +144,7 @@ const (
 	DefaultMTU           = 1500
 	DefaultHopLimit      = 64 // RFC 1700 and its successor, the IANA registry of IP parameters
 	DefaultTxQueueLen    = 10_000
+	DefaultDADTransmits  = 1 // RFC 4862 §5.1
 	DefaultWeight        = 1
 )
 
@@ -116,6 +159,6 @@ func Default() *Config {
 
 // NewInterface returns an interface with every setting at its default.
 func NewInterface(name string) (Interface, error) {
-	i := Interface{Name: name, Mode: ModeCreate, MTU: DefaultMTU, HopLimit: DefaultHopLimit}
+	i := Interface{Name: name, Type: TypeTUN, Mode: ModeCreate, MTU: DefaultMTU, HopLimit: DefaultHopLimit}
 	return i, CheckName(name)
 }

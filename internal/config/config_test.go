@@ -68,7 +68,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 		Log:           config.Log{Level: config.LevelDebug, Format: config.FormatConsole},
 		Metrics:       config.Metrics{Listen: netip.MustParseAddrPort("[::1]:9406")},
 		Interfaces: []config.Interface{{
-			Name: "red", Mode: config.ModeCreate, Recreate: true, MTU: 9000, HopLimit: 255,
+			Name: "red", Type: config.TypeTUN, Mode: config.ModeCreate, Recreate: true, MTU: 9000, HopLimit: 255,
 			Addresses: parsed(t, config.ParseAddress, "2001:db8:1::1/64", "2001:db8:ff::/127", "fe80::1/64"),
 			Kernel: &config.Kernel{
 				Netns:      parsed(t, config.ParseNetns, "/run/netns/red")[0],
@@ -77,7 +77,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 				TxQueueLen: 1000,
 			},
 		}, {
-			Name: "blue", Mode: config.ModeCreate, MTU: 1500, HopLimit: 64,
+			Name: "blue", Type: config.TypeTUN, Mode: config.ModeCreate, MTU: 1500, HopLimit: 64,
 		}},
 		Routes: []config.Route{{
 			Prefix: netip.MustParsePrefix("2001:db8:2::/64"),

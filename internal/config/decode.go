@@ -59,6 +59,7 @@ func (d *decoder) interfaces(n *node) (is []Interface) {
 	for _, p := range n.pairs {
 		is = append(is, d.iface(p.value, p.name))
 	}
+	d.checkLowers(n, is)
 	return is
 }
 
@@ -68,20 +69,103 @@ func (d *decoder) iface(n *node, name string) Interface {
 		d.fail(n.key, n, err)
 	}
 	i.Line = n.key.line
-	var kind string
 	d.section(n, []field{
-		{"type", into(d, &kind, "a type", parseType)},
+		{"type", into(d, &i.Type, "a type", ParseType)},
 		{"mode", into(d, &i.Mode, "a mode", ParseMode)},
 		{"recreate", into(d, &i.Recreate, "true or false", parseBool)},
 		{"mtu", into(d, &i.MTU, "a whole number", ParseMTU)},
 		{"hop-limit", into(d, &i.HopLimit, "a whole number", ParseHopLimit)},
+		{"mac", into(d, &i.MAC, "a MAC address", ParseMAC)},
+		{"lower", into(d, &i.Lower, "an interface name", parseName)},
+		{"vlan", into(d, &i.VLAN.ID, "a whole number", ParseVLANID)},
+		{"protocol", into(d, &i.VLAN.Protocol, "a protocol", ParseProtocol)},
 		{"addresses", func(n *node) { i.Addresses = each(d, n, "an address", ParseAddress, d.claims.own(name)) }},
+		{"dad-transmits", into(d, &i.DADTransmits, "a whole number", ParseDADTransmits)},
+		{"neighbors", func(n *node) { i.Neighbors = d.neighbors(n) }},
 		{"kernel", func(n *node) { i.Kernel = d.kernel(n, name) }}, // after addresses, which it must not repeat
 	})
-	if i.Mode == ModeAttach {
-		d.leaveAlone(n)
+	d.checkType(n, i)
+	if i.Type != TypeTUN && n.get("dad-transmits") == nil {
+		i.DADTransmits = DefaultDADTransmits
+	}
+	return i.ofType(n.get("mtu") != nil)
+}
+
+// ofType gives an interface what its type alone decides.
+func (i Interface) ofType(hasMTU bool) Interface {
+	if i.Type != TypePacket && i.Type != TypeVLAN {
+		return i
+	}
+	i.Mode = ModeAttach
+	if !hasMTU {
+		i.MTU = 0
+	}
+	if i.Type == TypeVLAN && i.VLAN.Protocol == "" {
+		i.VLAN.Protocol = Protocol8021Q
 	}
 	return i
+}
+
+// only says for which types a key is that is not for all.
+var only = map[string][]Type{
+	"mode":     {TypeTUN, TypeTAP},
+	"recreate": {TypeTUN, TypeTAP},
+	"mtu":      {TypeTUN, TypeTAP, TypeVLAN},
+	"mac":      {TypeTAP, TypePacket},
+	"kernel":   {TypeTUN, TypeTAP},
+	"lower":    {TypeVLAN},
+	"vlan":     {TypeVLAN},
+	"protocol": {TypeVLAN},
+
+	"dad-transmits": {TypeTAP, TypePacket, TypeVLAN},
+	"neighbors":     {TypeTAP, TypePacket, TypeVLAN},
+}
+
+// checkType refuses what an interface of this type has not got.
+func (d *decoder) checkType(n *node, i Interface) {
+	for _, p := range n.pairs {
+		if types, limited := only[p.name]; limited && !slices.Contains(types, i.Type) {
+			d.fail(p.value.key, p.value, wrong("remove it, or use type "+either(types), "an interface of type %s has no %s", i.Type, p.name))
+		}
+	}
+	switch {
+	case i.Type == TypeVLAN:
+		d.checkVLAN(n, i)
+	case i.Mode == ModeAttach && i.Type != TypePacket:
+		d.leaveAlone(n)
+	}
+	k := i.Kernel
+	if k == nil || k.MAC == (MAC{}) {
+		return
+	}
+	at := n.get("kernel").get("mac")
+	switch {
+	case i.Type != TypeTAP:
+		d.fail(at.key, at, wrong("remove it, or use type tap", "the kernel's end of an interface of type %s has no mac", i.Type))
+	case k.MAC == i.MAC:
+		d.fail(at.at, at, wrong("give each end of the wire an address of its own", "the router's end has %s already", k.MAC))
+	}
+}
+
+func (d *decoder) neighbors(n *node) (ns []Neighbor) {
+	for _, item := range d.items(n, "of neighbors") {
+		var x Neighbor
+		ok := d.section(item, []field{
+			{"address", into(d, &x.Address, "an address", ParseGateway)},
+			{"mac", into(d, &x.MAC, "a MAC address", ParseMAC)},
+		})
+		if !ok {
+			continue
+		}
+		if item.get("address") == nil || item.get("mac") == nil {
+			d.fail(item.at, item, wrong("write it as {address: 2001:db8:1::2, mac: 02:00:5e:10:00:01}", "a neighbor has an address and a mac"))
+		}
+		if slices.ContainsFunc(ns, func(o Neighbor) bool { return o.Address == x.Address && x.Address.IsValid() }) {
+			d.fail(item.at, item, wrong("keep one", "%s is a neighbor already", x.Address))
+		}
+		ns = append(ns, x)
+	}
+	return ns
 }
 
 // leaveAlone refuses what would change a device that is somebody else's.
@@ -93,10 +177,66 @@ func (d *decoder) leaveAlone(n *node) {
 	}
 }
 
+// checkVLAN wants a tag, and an interface under it.
+func (d *decoder) checkVLAN(n *node, i Interface) {
+	for _, key := range []string{"lower", "vlan"} {
+		if n.get(key) == nil {
+			d.fail(n.at, n, wrong("write which, as lower: eth0, vlan: 100", "an interface of type vlan has no %s", key))
+			return
+		}
+	}
+	lower := n.get("lower")
+	if i.Lower != "" && !d.anyDev && !slices.Contains(d.names, i.Lower) {
+		d.fail(lower.at, lower, wrong(suggest(i.Lower, "interfaces", d.names), "there is no interface %s in this file", show(i.Lower)))
+	}
+	if i.Lower != "" && i.VLAN.ID != 0 {
+		if err := d.claims.vlan(i); err != nil {
+			d.fail(n.get("vlan").at, n.get("vlan"), err)
+		}
+	}
+}
+
+// checkLowers refuses a VLAN on what has no frames, and one that is on itself.
+func (d *decoder) checkLowers(n *node, all []Interface) {
+	named := map[string]Interface{}
+	for _, i := range all {
+		named[i.Name] = i
+	}
+	for _, i := range all {
+		if i.Type != TypeVLAN {
+			continue
+		}
+		at := n.get(i.Name).get("lower")
+		under := named[i.Lower]
+		for range all { // as deep as it can be
+			if under.Type != TypeVLAN || under.Name == i.Name {
+				break
+			}
+			under = named[under.Lower]
+		}
+		switch {
+		case at == nil:
+		case under.Name == i.Name:
+			d.fail(at.at, at, wrong("name an interface that is not on it", "%s would be on itself", show(i.Name)))
+		case named[i.Lower].Type == TypeTUN:
+			d.fail(at.at, at, wrong("use type tap or packet for it", "%s is of type tun, which has no VLANs", show(i.Lower)))
+		}
+	}
+}
+
+func either(types []Type) string {
+	all := make([]string, len(types))
+	for i, t := range types {
+		all[i] = string(t)
+	}
+	return strings.Join(all, " or ")
+}
+
 func (d *decoder) kernel(n *node, iface string) *Kernel {
 	k := &Kernel{TxQueueLen: DefaultTxQueueLen}
 	d.section(n, []field{
 		{"netns", into(d, &k.Netns, "a namespace", ParseNetns)},
+		{"mac", into(d, &k.MAC, "a MAC address", ParseMAC)},
 		{"addresses", func(n *node) { k.Addresses = each(d, n, "an address", ParseAddress, d.claims.kernel(iface)) }},
 		{"routes", func(n *node) { k.Routes = each(d, n, "a prefix", ParseRoutePrefix, once("prefix")) }},
 		{"txqueuelen", into(d, &k.TxQueueLen, "a whole number", ParseTxQueueLen)},

@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -84,6 +85,9 @@ func drawConfig(t *rapid.T) *config.Config {
 	d := &drawer{T: t}
 	for _, n := range rapid.SliceOfNDistinct(name, 0, 4, rapid.ID[string]).Draw(t, "names") {
 		c.Interfaces = append(c.Interfaces, d.iface(n))
+		if last := c.Interfaces[len(c.Interfaces)-1]; last.Type != config.TypeTUN && rapid.Bool().Draw(t, "vlan") {
+			c.Interfaces = append(c.Interfaces, d.vlan(last.Name, len(c.Interfaces)))
+		}
 	}
 	for range rapid.IntRange(0, 4).Draw(t, "routes") {
 		c.Routes = append(c.Routes, d.route(c))
@@ -108,9 +112,21 @@ func (d *drawer) iface(name string) config.Interface {
 	if err != nil {
 		d.Fatal(err)
 	}
+	i.Type = rapid.SampledFrom([]config.Type{config.TypeTUN, config.TypeTAP, config.TypePacket}).Draw(d.T, "type")
+	if i.Type != config.TypeTUN {
+		i.MAC = config.MAC{2, 5: rapid.Byte().Draw(d.T, "mac")}
+		i.DADTransmits = rapid.IntRange(0, 10).Draw(d.T, "transmits")
+		for _, p := range d.prefixes(d.address) {
+			i.Neighbors = append(i.Neighbors, config.Neighbor{Address: p.Addr(), MAC: i.MAC})
+		}
+	}
 	i.MTU = rapid.IntRange(1280, 65535).Draw(d.T, "mtu")
 	i.HopLimit = rapid.Uint8Range(1, 255).Draw(d.T, "hop limit")
 	i.Addresses = d.prefixes(d.address)
+	if i.Type == config.TypePacket {
+		i.Mode, i.MTU = config.ModeAttach, 0
+		return i
+	}
 	if rapid.Bool().Draw(d.T, "attach") {
 		i.Mode = config.ModeAttach
 		return i
@@ -118,7 +134,22 @@ func (d *drawer) iface(name string) config.Interface {
 	i.Recreate = rapid.Bool().Draw(d.T, "recreate")
 	if rapid.Bool().Draw(d.T, "kernel") {
 		i.Kernel = d.kernel()
+		if i.Type == config.TypeTAP {
+			i.Kernel.MAC = config.MAC{4, 5: rapid.Byte().Draw(d.T, "kernel mac")}
+		}
 	}
+	return i
+}
+
+func (d *drawer) vlan(lower string, n int) config.Interface {
+	i, err := config.NewInterface(fmt.Sprintf("on-%d", n))
+	if err != nil {
+		d.Fatal(err)
+	}
+	i.Type, i.Mode, i.Lower = config.TypeVLAN, config.ModeAttach, lower
+	i.MTU = rapid.SampledFrom([]int{0, 1280, 1500, 65535}).Draw(d.T, "vlan mtu")
+	i.VLAN.ID = rapid.Uint16Range(1, 4094).Draw(d.T, "vlan id")
+	i.VLAN.Protocol = rapid.SampledFrom([]config.Protocol{config.Protocol8021Q, config.Protocol8021AD}).Draw(d.T, "protocol")
 	return i
 }
 

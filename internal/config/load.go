@@ -51,9 +51,10 @@ func parse(name string, text []byte, read func(*decoder, *node)) error {
 const request = "request"
 
 // ParseInterface parses one interface as it stands in a file, under its name:
-// red: {addresses: [2001:db8:1::1/64]}. JSON will do. The error is of type Errors.
+// red: {addresses: [2001:db8:1::1/64]}. JSON will do. It may be on any other. The error is of type Errors.
 func ParseInterface(text []byte) (i Interface, err error) {
 	err = parse(request, text, func(d *decoder, n *node) {
+		d.anyDev = true
 		if is := d.interfaces(n); len(is) == 1 {
 			i = is[0]
 			i.Line = 0

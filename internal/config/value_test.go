@@ -7,6 +7,10 @@ import (
 	"github.com/router6d/router6d/internal/config"
 )
 
+// What is written alone, as in an option or a key.
+//
+// Proves:
+//   - RFC 8200 §5 minimum-mtu
 func TestSingleValues(t *testing.T) {
 	name := text(func(s string) (string, error) { return s, config.CheckName(s) })
 	address, prefix, gateway := text(config.ParseAddress), text(config.ParseRoutePrefix), text(config.ParseGateway)
@@ -64,6 +68,8 @@ func TestSingleValues(t *testing.T) {
 		{metric, "4294967296", "4294967296 is out of range; use 0 to 4294967295"},
 		{metric, "99999999999999999999", "99999999999999999999 is out of range; use 0 to 4294967295"},
 		{metric, "-1", "-1 is out of range; use 0 to 4294967295"},
+		{mtu, "1280", "1280"},
+		{mtu, "1279", "1279 is out of range; use 1280 to 65535"},
 		{mtu, "0x600", `"0x600" is not a whole number; use 1280 to 65535`},
 		{timeout, "1m", "1m0s"},
 		{timeout, "5ms", "5ms is out of range; use 10ms to 1m0s"},

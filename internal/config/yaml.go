@@ -45,11 +45,19 @@ func (c *Config) YAML() []byte {
 
 func (i Interface) yaml() string {
 	var fs fields
-	fs.add("mode", string(i.Mode), i.Mode != ModeCreate)
+	fs.add("type", string(i.Type), i.Type != TypeTUN)
+	ours := i.Type == TypeTUN || i.Type == TypeTAP
+	fs.add("mode", string(i.Mode), ours && i.Mode != ModeCreate)
 	fs.add("recreate", "true", i.Recreate)
-	fs.add("mtu", strconv.Itoa(i.MTU), i.MTU != DefaultMTU)
+	fs.add("mtu", strconv.Itoa(i.MTU), i.MTU != 0 && (i.MTU != DefaultMTU || !ours))
 	fs.add("hop-limit", strconv.Itoa(int(i.HopLimit)), i.HopLimit != DefaultHopLimit)
+	fs.add("mac", quote(i.MAC.String()), i.MAC != MAC{})
+	fs.add("lower", quote(i.Lower), i.Lower != "")
+	fs.add("vlan", strconv.Itoa(int(i.VLAN.ID)), i.VLAN.ID != 0)
+	fs.add("protocol", string(i.VLAN.Protocol), i.VLAN.ID != 0 && i.VLAN.Protocol != Protocol8021Q)
 	fs.add("addresses", prefixes(i.Addresses), len(i.Addresses) > 0)
+	fs.add("dad-transmits", strconv.Itoa(i.DADTransmits), i.Type != TypeTUN && i.DADTransmits != DefaultDADTransmits)
+	fs.add("neighbors", neighbors(i.Neighbors), len(i.Neighbors) > 0)
 	if i.Kernel != nil {
 		fs.add("kernel", i.Kernel.yaml(), true)
 	}
@@ -59,6 +67,7 @@ func (i Interface) yaml() string {
 func (k *Kernel) yaml() string {
 	var fs fields
 	fs.add("netns", quote(k.Netns.String()), k.Netns != Netns{})
+	fs.add("mac", quote(k.MAC.String()), k.MAC != MAC{})
 	fs.add("addresses", prefixes(k.Addresses), len(k.Addresses) > 0)
 	fs.add("routes", prefixes(k.Routes), len(k.Routes) > 0)
 	fs.add("txqueuelen", strconv.Itoa(k.TxQueueLen), k.TxQueueLen != DefaultTxQueueLen)
@@ -119,4 +128,15 @@ func quote(s string) string {
 		return s
 	}
 	return strconv.Quote(s)
+}
+
+func neighbors(ns []Neighbor) string {
+	var all []string
+	for _, n := range ns {
+		var fs fields
+		fs.add("address", quote(n.Address.String()), true)
+		fs.add("mac", quote(n.MAC.String()), true)
+		all = append(all, fs.flow())
+	}
+	return "[" + strings.Join(all, ", ") + "]"
 }

@@ -9,12 +9,16 @@ import (
 type Interface struct {
 	ID        uint64           `json:"id"` // never used again
 	Name      string           `json:"name"`
+	Type      string           `json:"type"`   // as in the configuration
 	Origin    string           `json:"origin"` // file or runtime
 	State     string           `json:"state"`  // down, up, draining, orphaned
 	Since     time.Time        `json:"since"`  // of the state
 	Device    string           `json:"device"`
 	Netns     string           `json:"netns,omitempty"`
-	Lower     string           `json:"lower,omitempty"` // what it is stacked on
+	Lower     string           `json:"lower,omitempty"`    // what it is stacked on
+	VLAN      uint16           `json:"vlan,omitempty"`     // its ID there
+	Protocol  string           `json:"protocol,omitempty"` // of its tag: 802.1q or 802.1ad
+	MAC       string           `json:"mac,omitempty"`      // the router's; empty where there is no Ethernet
 	MTU       int              `json:"mtu"`
 	HopLimit  uint8            `json:"hop_limit"`
 	Addresses []netip.Prefix   `json:"addresses"`
@@ -64,18 +68,64 @@ type Nexthop struct {
 	Weight    uint8  `json:"weight"`
 }
 
+// Neighbors is who is on an Ethernet link, as far as the router knows.
+type Neighbors struct {
+	Interface  string     `json:"interface"`
+	Overloaded bool       `json:"overloaded"` // more is asked for than is resolved
+	Addresses  []Address  `json:"addresses"`  // the router's own
+	Neighbors  []Neighbor `json:"neighbors"`
+	// What was done so far.
+	Solicited  uint64            `json:"solicited"`
+	Probed     uint64            `json:"probed"`
+	Suppressed uint64            `json:"suppressed"`
+	Evicted    uint64            `json:"evicted"`
+	Unanswered uint64            `json:"unanswered"`
+	Lost       uint64            `json:"lost"`
+	Invalid    map[string]uint64 `json:"invalid"`
+}
+
+// Address is one of the router's own on an Ethernet link.
+type Address struct {
+	Address netip.Addr `json:"address"`
+	State   string     `json:"state"` // tentative, ready, duplicate or anycast
+}
+
+// Neighbor is a node on an Ethernet link.
+type Neighbor struct {
+	Address netip.Addr `json:"address"`
+	MAC     string     `json:"mac,omitempty"`
+	State   string     `json:"state"`
+	Since   time.Time  `json:"since"`
+	Router  bool       `json:"router"`
+	Held    int        `json:"held"` // packets that wait
+}
+
 // Counters is the account of the packet path, in wire segments:
-// received + originated = sent + consumed + dropped.
+// received + originated + released = sent + consumed + held + dropped.
 type Counters struct {
 	Received          uint64 `json:"received"`
 	Originated        uint64 `json:"originated"`
 	Sent              uint64 `json:"sent"`
 	Consumed          uint64 `json:"consumed"`
+	Held              uint64 `json:"held"`     // left with neighbor discovery
+	Released          uint64 `json:"released"` // and taken back
 	Dropped           uint64 `json:"dropped"`
 	Balanced          bool   `json:"balanced"`
 	Batches           uint64 `json:"batches"`
 	ICMPErrorsSent    uint64 `json:"icmp_errors_sent"`
 	ICMPErrorsLimited uint64 `json:"icmp_errors_limited"`
+
+	Reassembly Reassembly `json:"reassembly"`
+}
+
+// Reassembly is the account of packets to the router that come in fragments.
+type Reassembly struct {
+	Reassembled uint64 `json:"reassembled"`
+	TimedOut    uint64 `json:"timed_out"`
+	Refused     uint64 `json:"refused"`
+	Evicted     uint64 `json:"evicted"`
+	Held        int    `json:"held"`
+	Bytes       int    `json:"bytes"`
 }
 
 // Drop is one reason for which packets ended, and how many did.

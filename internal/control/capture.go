@@ -86,7 +86,7 @@ func (s *Server) capture(w http.ResponseWriter, q *http.Request) {
 		cancel()
 	})()
 	w.Header().Set("Content-Type", "application/x-pcapng")
-	if t.Writer, err = capture.NewWriter(w, c.Interface, t.tap.Snap()); err == nil {
+	if t.Writer, err = capture.NewWriter(w, c.Interface, t.tap.Snap(), t.tap.Frames()); err == nil {
 		err = t.stream(ctx, out)
 	}
 	t.untap()

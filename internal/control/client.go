@@ -54,6 +54,11 @@ func (c *Client) Nexthops(ctx context.Context) ([]Nexthops, error) {
 	return get[[]Nexthops](ctx, c, "nexthops", nil)
 }
 
+// Neighbors lists who is known on Ethernet links.
+func (c *Client) Neighbors(ctx context.Context) ([]Neighbors, error) {
+	return get[[]Neighbors](ctx, c, "neighbors", nil)
+}
+
 // Counters is the account of the packet path.
 func (c *Client) Counters(ctx context.Context) (Counters, error) {
 	return get[Counters](ctx, c, "counters", nil)

@@ -143,7 +143,8 @@ func TestOpenAPIHasEveryParameter(t *testing.T) {
 // answers is what goes over the socket, by the name of its schema.
 var answers = map[string]any{
 	"Interface": Interface{}, "Traffic": Traffic{}, "Route": Route{}, "Offered": Offered{}, "Nexthops": Nexthops{},
-	"Nexthop": Nexthop{}, "Counters": Counters{}, "Drop": Drop{}, "Epoch": Epoch{}, "Lookup": Lookup{}, "Step": Step{},
+	"Nexthop": Nexthop{}, "Neighbors": Neighbors{}, "Neighbor": Neighbor{}, "Address": Address{},
+	"Counters": Counters{}, "Reassembly": Reassembly{}, "Drop": Drop{}, "Epoch": Epoch{}, "Lookup": Lookup{}, "Step": Step{},
 	"Ledger": Ledger{}, "Change": Change{}, "Event": events.Event{}, "Health": Health{}, "Problem": Problem{},
 	"Level": struct {
 		Level string `json:"level"`

@@ -1,12 +1,15 @@
 package control
 
 import (
+	"net"
 	"net/netip"
 	"time"
 
 	"github.com/router6d/router6d/dataplane"
 	"github.com/router6d/router6d/fib"
 	"github.com/router6d/router6d/ifmgr"
+	"github.com/router6d/router6d/ifmgr/nd"
+	"github.com/router6d/router6d/internal/config"
 	"github.com/router6d/router6d/internal/header"
 	"github.com/router6d/router6d/internal/loop"
 	"github.com/router6d/router6d/internal/router"
@@ -17,9 +20,10 @@ func showInterfaces(r *router.Router, t *loop.Turn) []Interface {
 	all := []Interface{}
 	for _, in := range r.Interfaces.All(t) {
 		all = append(all, Interface{
-			ID: uint64(in.ID), Name: in.Name, Origin: origin(in), State: in.State.String(), Since: in.Since,
+			ID: uint64(in.ID), Name: in.Name, Type: string(in.Type), Origin: origin(in), State: in.State.String(), Since: in.Since,
 			Device: in.Device.Name, Netns: in.Device.Netns, Lower: in.Lower,
-			MTU: in.MTU, HopLimit: in.HopLimit, Addresses: in.Addresses,
+			VLAN: in.VLAN.ID, Protocol: string(in.VLAN.Protocol),
+			MAC: mac(in.MAC), MTU: in.MTU, HopLimit: in.HopLimit, Addresses: in.Addresses,
 			Holders: in.Held, Traffic: showTraffic(in.Traffic),
 		})
 	}
@@ -31,6 +35,14 @@ func origin(in ifmgr.Info) string {
 		return rib.FromFile.String()
 	}
 	return rib.Runtime.String()
+}
+
+// mac is an address, or nothing.
+func mac(a config.MAC) string {
+	if a == (config.MAC{}) {
+		return ""
+	}
+	return a.String()
 }
 
 func showTraffic(c *ifmgr.Traffic) Traffic {
@@ -71,11 +83,44 @@ func text(a netip.Addr) string {
 	return ""
 }
 
-func showCounters(s dataplane.Stats) Counters {
+func showNeighbors(r *router.Router, t *loop.Turn) []Neighbors {
+	all := []Neighbors{}
+	for _, in := range r.Interfaces.All(t) {
+		d := in.Discovery
+		if d == nil {
+			continue
+		}
+		n := Neighbors{
+			Interface: in.Name, Overloaded: d.Overloaded, Addresses: []Address{}, Neighbors: []Neighbor{},
+			Solicited: d.Solicited, Probed: d.Probed, Suppressed: d.Suppressed, Evicted: d.Evicted,
+			Unanswered: d.Unanswered, Lost: d.Lost, Invalid: d.Invalid,
+		}
+		for _, a := range d.Addresses {
+			n.Addresses = append(n.Addresses, Address{a.Addr, a.State.String()})
+		}
+		for _, x := range r.Interfaces.Neighbors(t, in.ID) {
+			n.Neighbors = append(n.Neighbors, showNeighbor(x))
+		}
+		all = append(all, n)
+	}
+	return all
+}
+
+func showNeighbor(x nd.Neighbor) Neighbor {
+	n := Neighbor{Address: x.Addr, State: x.State.String(), Since: x.Since, Router: x.Router, Held: x.Held}
+	if x.State != nd.Incomplete {
+		n.MAC = net.HardwareAddr(x.MAC[:]).String()
+	}
+	return n
+}
+
+func showCounters(p *dataplane.Plane) Counters {
+	s := p.Stats()
 	return Counters{
-		Received: s.Received, Originated: s.Originated, Sent: s.Sent, Consumed: s.Consumed,
+		Received: s.Received, Originated: s.Originated, Sent: s.Sent, Consumed: s.Consumed, Held: s.Held, Released: s.Released,
 		Dropped: s.TotalDropped(), Balanced: s.Balanced(), Batches: s.Batches,
 		ICMPErrorsSent: s.ErrorsSent, ICMPErrorsLimited: s.ErrorsLimited,
+		Reassembly: Reassembly(p.Reassembly()),
 	}
 }
 

@@ -60,6 +60,8 @@ func TestSumCarries(t *testing.T) {
 	}
 }
 
+// Proves:
+//   - RFC 4443 §2.3 checksum
 func TestRFC8200_8_1_PseudoHeader(t *testing.T) {
 	payload := make([]byte, 70000) // over 16 bits: the length has 32
 	pseudo := append(append(host[:len(host):len(host)], peer[:]...), unhex("00011170 000000 3a")...)

@@ -12,6 +12,8 @@ func request(dst *[16]byte) header.IPv6 {
 	return packet(host, dst, 58, icmp(host, dst, header.TypeEchoRequest, "some data"))
 }
 
+// Proves:
+//   - RFC 4443 §4.2 reply-data
 func TestRFC4443_4_2_ReplyGoesBack(t *testing.T) {
 	for _, c := range []struct {
 		name   string

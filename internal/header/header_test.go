@@ -73,6 +73,7 @@ func TestPacketPathDoesNotAllocate(t *testing.T) {
 	var work [128]byte
 
 	wantNoAllocs(t, "UpperLayer", func() { header.UpperLayer(chained) })
+	wantNoAllocs(t, "Destination", func() { header.Destination(chained) })
 	wantNoAllocs(t, "FlowHash", func() { header.FlowHash(chained, 1) })
 	wantNoAllocs(t, "MayAnswer", func() { header.MayAnswer(chained, header.TypeTimeExceeded, 0) })
 	wantNoAllocs(t, "Checksum", func() { header.Checksum(host, peer, 58, request[40:]) })

@@ -26,6 +26,8 @@ func testMayAnswer(t *testing.T, cases []mayAnswerCase) {
 	}
 }
 
+// Proves:
+//   - RFC 4443 §2.4 about-error
 func TestRFC4443_2_4_e_1_NoErrorAboutAnError(t *testing.T) {
 	const exceeded = header.TypeTimeExceeded
 	failed := icmp(host, peer, header.TypeDestinationUnreachable, "")
@@ -49,6 +51,8 @@ func TestRFC4443_2_4_e_1_NoErrorAboutAnError(t *testing.T) {
 	})
 }
 
+// Proves:
+//   - RFC 4443 §2.4 about-redirect
 func TestRFC4443_2_4_e_2_NoErrorAboutARedirect(t *testing.T) {
 	testMayAnswer(t, []mayAnswerCase{
 		{"a redirect is not answered", packet(host, peer, 58, icmp(host, peer, header.TypeRedirect, "")), header.TypeTimeExceeded, 0, false},
@@ -56,6 +60,8 @@ func TestRFC4443_2_4_e_2_NoErrorAboutARedirect(t *testing.T) {
 	})
 }
 
+// Proves:
+//   - RFC 4443 §2.4 about-group
 func TestRFC4443_2_4_e_3_NoErrorAboutAGroup(t *testing.T) {
 	udp := packet(host, group, 17, unhex("0400 0035 0008 0000"))
 	failed := packet(host, group, 58, icmp(host, group, header.TypeParameterProblem, ""))
@@ -70,6 +76,8 @@ func TestRFC4443_2_4_e_3_NoErrorAboutAGroup(t *testing.T) {
 	})
 }
 
+// Proves:
+//   - RFC 4443 §2.4 to-nobody
 func TestRFC4443_2_4_e_6_NoErrorToNobody(t *testing.T) {
 	udp := unhex("0400 0035 0008 0000")
 	testMayAnswer(t, []mayAnswerCase{
@@ -79,6 +87,8 @@ func TestRFC4443_2_4_e_6_NoErrorToNobody(t *testing.T) {
 	})
 }
 
+// Proves:
+//   - RFC 4443 §2.4 quote
 func TestRFC4443_2_4_c_ErrorQuotesWhatMinMTUPermits(t *testing.T) {
 	for _, c := range []struct {
 		name       string

@@ -32,12 +32,14 @@ const (
 	ProtoShim6              = 140
 )
 
+// PayloadLengthAt is the offset of the Payload Length field.
+const PayloadLengthAt = 4
+
 const (
-	payloadLengthAt = 4
-	nextHeaderAt    = 6
-	hopLimitAt      = 7
-	sourceAt        = 8
-	destinationAt   = 24
+	nextHeaderAt  = 6
+	hopLimitAt    = 7
+	sourceAt      = 8
+	destinationAt = 24
 )
 
 // IPv6 is a packet that begins with an IPv6 header, RFC 8200 §3. Its accessors
@@ -72,7 +74,7 @@ type IPv6Fields struct {
 func PutIPv6(b []byte, f *IPv6Fields) {
 	_ = b[IPv6Size-1]
 	binary.BigEndian.PutUint32(b, 6<<28|uint32(f.TrafficClass)<<20|f.FlowLabel&0xfffff)
-	binary.BigEndian.PutUint16(b[payloadLengthAt:], f.PayloadLength)
+	binary.BigEndian.PutUint16(b[PayloadLengthAt:], f.PayloadLength)
 	b[nextHeaderAt] = f.NextHeader
 	b[hopLimitAt] = f.HopLimit
 	copy(b[sourceAt:destinationAt], f.Source[:])
@@ -89,13 +91,16 @@ func (p IPv6) TrafficClass() uint8 { return p[0]<<4 | p[1]>>4 }
 func (p IPv6) FlowLabel() uint32 { return binary.BigEndian.Uint32(p) & 0xfffff }
 
 // PayloadLength counts what follows the header, extension headers included.
-func (p IPv6) PayloadLength() uint16 { return binary.BigEndian.Uint16(p[payloadLengthAt:]) }
+func (p IPv6) PayloadLength() uint16 { return binary.BigEndian.Uint16(p[PayloadLengthAt:]) }
 
 // SetPayloadLength sets PayloadLength.
-func (p IPv6) SetPayloadLength(n uint16) { binary.BigEndian.PutUint16(p[payloadLengthAt:], n) }
+func (p IPv6) SetPayloadLength(n uint16) { binary.BigEndian.PutUint16(p[PayloadLengthAt:], n) }
 
 // NextHeader names the header after this one: an extension header or a protocol.
 func (p IPv6) NextHeader() uint8 { return p[nextHeaderAt] }
+
+// SetNextHeader sets NextHeader.
+func (p IPv6) SetNextHeader(n uint8) { p[nextHeaderAt] = n }
 
 // HopLimit is the hops that are left, RFC 8200 §3.
 func (p IPv6) HopLimit() uint8 { return p[hopLimitAt] }

@@ -13,6 +13,15 @@
 // Tests that are inside a package which Router is made of can't import lab: they
 // are written from outside, in package fib_test or dataplane_test.
 //
-// Files in reading order: router.go, port.go, stacked.go, packet.go, frame.go,
-// checksum.go; fiboracle.go, table.go.
+// What the RFCs ask of a router is listed in docs/requirements, and
+// docs/conformance.md is made of that list and of what tests prove. A test says
+// so at the end of its comment, by section and name:
+//
+//	// Overlapping fragments are refused.
+//	//
+//	// Proves:
+//	//   - RFC 8200 §4.5 overlap
+//
+// Files in reading order: router.go, port.go, ethernet.go, stacked.go, packet.go,
+// frame.go, checksum.go; fiboracle.go, table.go.
 package lab

@@ -20,18 +20,20 @@ var picture = map[string][]string{
 
 	"internal/control": {
 		"internal/router", "internal/capture", "internal/config", "internal/events", "internal/header", "internal/health", "internal/httpd", "internal/loop",
-		"dataplane", "fib", "ifmgr", "rib",
+		"dataplane", "fib", "ifmgr", "ifmgr/nd", "rib",
 	},
-	"internal/metrics": {"dataplane", "fib", "ifmgr", "internal/httpd", "internal/loop"},
+	"internal/metrics": {"dataplane", "fib", "ifmgr", "ifmgr/nd", "internal/httpd", "internal/loop", "internal/reassembly"},
 	"internal/capture": {"dataplane", "internal/header"},
 	"internal/health":  {"internal/loop"},
 	"internal/httpd":   nil,
 	"internal/router":  {"dataplane", "fib", "ifmgr", "rib", "internal/config", "internal/epoch", "internal/link", "internal/loop"},
 
-	"dataplane": {"fib", "ifmgr", "internal/epoch", "internal/header", "internal/link", "internal/loop"},
+	"dataplane": {"fib", "ifmgr", "ifmgr/nd", "internal/epoch", "internal/header", "internal/link", "internal/loop", "internal/reassembly"},
 	"rib":       {"fib", "ifmgr", "internal/loop"},
 	"fib":       {"ifmgr", "internal/epoch", "internal/link", "internal/loop"},
-	"ifmgr":     {"internal/config", "internal/epoch", "internal/link", "internal/loop"},
+	"ifmgr":     {"ifmgr/nd", "internal/config", "internal/epoch", "internal/link", "internal/loop"},
+
+	"ifmgr/nd": {"internal/header"},
 
 	"internal/loop":   {"internal/epoch"},
 	"internal/link":   {"internal/header"},
@@ -39,6 +41,8 @@ var picture = map[string][]string{
 	"internal/header": {},
 	"internal/config": {},
 	"internal/events": {},
+
+	"internal/reassembly": {"internal/header"},
 
 	// Faults for tests to see; nothing unless a build tag says so.
 	"internal/fault": {},
@@ -68,7 +72,7 @@ var outside = map[string][]string{
 	"github.com/goccy/go-yaml":            {"internal/config"},
 	"go.uber.org/goleak":                  {"internal/lab", "internal/netlab/nstest"},
 	"testing":                             {"internal/lab", "internal/netlab/nstest"},
-	"unsafe":                              {"internal/netlab"},
+	"unsafe":                              {"internal/link", "internal/netlab"},
 	"github.com/google/go-cmp":            {},
 	"github.com/gaissmai/bart":            {},
 	"pgregory.net/rapid":                  {},
@@ -76,6 +80,7 @@ var outside = map[string][]string{
 	"github.com/rogpeppe/go-internal":     {},
 	"github.com/prometheus/client_golang": {"internal/metrics"},
 	"github.com/gopacket/gopacket":        {"internal/capture"},
+	"github.com/mdlayher/ndp":             {},
 	"github.com/coreos/go-systemd":        {"cmd/router6d"},
 }
 

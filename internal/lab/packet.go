@@ -102,3 +102,24 @@ func Fragment(pkt []byte, offset uint16, more bool) []byte {
 	}
 	return Extend(pkt, header.ProtoFragment, []byte{0, 0, byte(field >> 8), byte(field), 0, 0, 0, 7})
 }
+
+// Fragments is pkt in fragments with size bytes of data each, a multiple of 8, but
+// for the last.
+func Fragments(pkt []byte, size int, id uint32) (all [][]byte) {
+	payload := pkt[header.IPv6Size:]
+	for at := 0; at < len(payload); at += size {
+		end := min(at+size, len(payload))
+		all = append(all, Piece(pkt, at, end, end < len(payload), id))
+	}
+	return all
+}
+
+// Piece is the fragment of pkt with its payload from at to end.
+func Piece(pkt []byte, at, end int, more bool, id uint32) []byte {
+	f := append(make([]byte, header.FragmentSize), pkt[header.IPv6Size+at:header.IPv6Size+end]...)
+	header.PutFragment(f, header.IPv6(pkt).NextHeader(), at, more, id)
+	b := append(append([]byte{}, pkt[:header.IPv6Size]...), f...)
+	header.IPv6(b).SetNextHeader(header.ProtoFragment)
+	header.IPv6(b).SetPayloadLength(uint16(len(f)))
+	return b
+}

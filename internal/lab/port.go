@@ -21,8 +21,9 @@ type Port struct {
 	Near, Far *link.Pipe
 
 	r        *Router
-	lower    *Port    // nil unless it is stacked
-	stack    *Stacked // likewise
+	frames   *ethernet // nil unless it has frames
+	lower    *Port     // nil unless it is stacked
+	stack    *Stacked  // likewise
 	traffic  *ifmgr.Traffic
 	offered  atomic.Uint64 // wire segments given to Near
 	detached bool          // under Router.mu

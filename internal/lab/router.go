@@ -72,7 +72,11 @@ func (r *Router) Hooks() ifmgr.Hooks {
 			w := r.RIB.Withdraw(t, id)
 			return w.Routes, w.Slots
 		},
-		Ended:      func(t *loop.Turn, res ifmgr.Result) { r.RIB.Forget(t, res.ID) },
+		Ended: func(t *loop.Turn, res ifmgr.Result) {
+			r.RIB.Forget(t, res.ID)
+			r.Plane.Ended(t, res.ID)
+		},
+		Transmit:   r.Plane.Transmit,
 		Generation: r.FIB.Generation,
 	}
 }

@@ -104,9 +104,9 @@ func TestStackedSessions(t *testing.T) {
 	}
 }
 
-// A second port on the same interface is refused, and what was refused is not
-// closed: it is still the caller's.
-func TestStackTwice(t *testing.T) {
+// A port whose name is taken is refused, and what was refused is not closed: it
+// is still the caller's.
+func TestStackUnderATakenName(t *testing.T) {
 	r := lab.New(t)
 	low := r.Attach("low")
 	r.Stack("ppp", low, 1)
@@ -115,8 +115,8 @@ func TestStackTwice(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		second := lab.NewStacked("second", h, 2)
-		_, err = r.Interfaces.Stack(turn, low.ID, second, lab.Settings("second"))
+		second := lab.NewStacked("ppp", h, 2)
+		_, err = r.Interfaces.Stack(turn, low.ID, second, lab.Settings("ppp"))
 		return errors.Join(err, second.Close())
 	})
 	if !errors.Is(err, ifmgr.ErrExists) {

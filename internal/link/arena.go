@@ -20,7 +20,7 @@ type arena struct {
 }
 
 func newArena() *arena {
-	return &arena{mem: make([]byte, batchBytes+Headroom+MaxPacket+originBytes)}
+	return &arena{mem: make([]byte, batchBytes+Headroom+MaxFrame+originBytes)}
 }
 
 // next returns a packet with room for size bytes. keep makes it stay.

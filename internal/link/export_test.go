@@ -12,3 +12,6 @@ func BatchOf(pkts ...[]byte) *Batch {
 	}
 	return b
 }
+
+// FD is the descriptor's number.
+func (s *PacketSocket) FD() int { return s.fd }

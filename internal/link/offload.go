@@ -98,18 +98,18 @@ func (o *Offload) checksumEnd() int { return int(o.csumStart) + int(o.csumOffset
 // spoil forgets what does not describe the packet.
 func (o *Offload) spoil() { *o = Offload{bad: true} }
 
-// decode reads the header that came with pkt. It reports false, and the packet
-// is bad, when the header does not describe pkt: whoever wrote it can be anyone
+// decode reads the header that came with pkt, whose network header is at network.
+// It reports false, and the packet is bad, when the header does not describe pkt: whoever wrote it can be anyone
 // on the other end.
-func (o *Offload) decode(h []byte, pkt []byte) bool {
-	ok := o.read(h, pkt)
+func (o *Offload) decode(h, pkt []byte, network int) bool {
+	ok := o.read(h, pkt, network)
 	if !ok {
 		o.spoil()
 	}
 	return ok
 }
 
-func (o *Offload) read(h []byte, pkt []byte) bool {
+func (o *Offload) read(h, pkt []byte, network int) bool {
 	*o = Offload{
 		flags:      h[0] & vnetNeedsChecksum,
 		gsoType:    h[1],
@@ -119,7 +119,7 @@ func (o *Offload) read(h []byte, pkt []byte) bool {
 	}
 	if o.flags == 0 {
 		o.csumStart, o.csumOffset = 0, 0
-	} else if !o.checksumFits(pkt) {
+	} else if !o.checksumFits(pkt, network) {
 		return false
 	}
 	if o.gsoType == gsoNone {
@@ -129,11 +129,14 @@ func (o *Offload) read(h []byte, pkt []byte) bool {
 	return o.measure(pkt)
 }
 
-func (o *Offload) checksumFits(pkt []byte) bool {
+func (o *Offload) checksumFits(pkt []byte, network int) bool {
 	if o.csumStart > maxStart || o.checksumEnd() > len(pkt) {
 		return false
 	}
-	return pkt[0]>>4 != 6 || o.csumStart >= header.IPv6Size // it is the upper layer's
+	if network >= len(pkt) || pkt[network]>>4 != 6 {
+		return true
+	}
+	return int(o.csumStart) >= network+header.IPv6Size // it is the upper layer's
 }
 
 // measure finds the size of the headers, which hdr_len does not tell: the

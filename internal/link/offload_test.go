@@ -74,7 +74,7 @@ func TestDecode(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var o Offload
-			if got := o.decode(tt.vnet.bytes(), tt.pkt); got != tt.ok {
+			if got := o.decode(tt.vnet.bytes(), tt.pkt, 0); got != tt.ok {
 				t.Fatalf("ok = %v, want %v", got, tt.ok)
 			}
 			if o.Bad() == tt.ok {
@@ -99,7 +99,7 @@ func TestEncodeIsWhatWasDecoded(t *testing.T) {
 		{flags: 1, gso: gsoUDP, headers: 48, size: 1000, start: 40, offs: 6},
 	} {
 		var o Offload
-		if !o.decode(v.bytes(), tcp(3000)) {
+		if !o.decode(v.bytes(), tcp(3000), 0) {
 			t.Fatalf("%+v refused", v)
 		}
 		got := make([]byte, vnetHeaderSize)
@@ -116,7 +116,7 @@ func batchOf(t *testing.T, v vnet, pkt []byte) (*Batch, *Packet) {
 	b := NewBatch(NewPool(1))
 	b.Inject(pkt)
 	p := b.At(0)
-	p.Offload.decode(v.bytes(), p.Bytes())
+	p.Offload.decode(v.bytes(), p.Bytes(), 0)
 	t.Cleanup(b.End)
 	return b, p
 }
@@ -273,7 +273,7 @@ func FuzzOffload(f *testing.F) {
 		defer b.End()
 		b.Inject(pkt)
 		p := b.At(0)
-		ok := p.Offload.decode(h, p.Bytes())
+		ok := p.Offload.decode(h, p.Bytes(), 0)
 		check := func(what string) {
 			size := len(p.Bytes())
 			if p.Segments() < 1 || p.WireSize() > size || p.WireSize() < 0 {
@@ -288,7 +288,7 @@ func FuzzOffload(f *testing.F) {
 			var again Offload
 			out := make([]byte, vnetHeaderSize)
 			p.Offload.encode(out)
-			if !again.decode(out, p.Bytes()) || again != p.Offload {
+			if !again.decode(out, p.Bytes(), 0) || again != p.Offload {
 				t.Fatalf("decoded again = %+v, want %+v", again, p.Offload)
 			}
 		}

@@ -130,7 +130,7 @@ func (p *Pipe) Take() []byte {
 // it. It returns how many wire segments that is; zero if there was no room.
 func (p *Pipe) OfferFrame(frame []byte) (segments int) {
 	w := wired{bytes: frame[vnetHeaderSize:]}
-	w.offload.decode(frame, w.bytes)
+	w.offload.decode(frame, w.bytes, 0)
 	select {
 	case p.in <- w:
 		return w.offload.segments(len(w.bytes))

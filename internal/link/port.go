@@ -47,6 +47,13 @@ type Port interface {
 	Sever() error
 }
 
+// An Ethernet port sends and receives frames with their Ethernet header in front.
+type Ethernet interface {
+	Port
+	// HardwareAddr is the port's own MAC address now.
+	HardwareAddr() [6]byte
+}
+
 // An Upper is a port stacked on another one, as a PPP session is.
 type Upper interface {
 	Port

@@ -38,6 +38,8 @@ type TUN struct {
 	fd   int // valid until Close, which waits for a grace period
 	name string
 
+	frames bool // a TAP's: packets begin with their Ethernet header
+
 	rx      func(fd uintptr) bool // receive, bound once
 	batch   *Batch                // of the Recv in progress
 	err     error                 // likewise
@@ -48,7 +50,7 @@ type TUN struct {
 // CreateTUN makes a TUN device in the caller's network namespace. A name with
 // %d in it is completed by the kernel. The device goes when the port closes.
 func CreateTUN(name string) (*TUN, error) {
-	t, err := openTUN(name, unix.IFF_TUN_EXCL)
+	t, err := openTUN(name, unix.IFF_TUN|unix.IFF_TUN_EXCL)
 	if err != nil {
 		return nil, fmt.Errorf("create tun %s: %w", name, err)
 	}
@@ -58,20 +60,20 @@ func CreateTUN(name string) (*TUN, error) {
 // AttachTUN takes a persistent TUN device that exists in the caller's network
 // namespace. The device stays when the port closes.
 func AttachTUN(name string) (*TUN, error) {
-	t, err := attachTUN(name)
+	t, err := attach(name, unix.IFF_TUN)
 	if err != nil {
 		return nil, fmt.Errorf("attach tun %s: %w", name, err)
 	}
 	return t, nil
 }
 
-func attachTUN(name string) (*TUN, error) {
+func attach(name string, kind uint16) (*TUN, error) {
 	if err := exists(name); err != nil {
 		return nil, err
 	}
-	t, err := openTUN(name, 0)
+	t, err := openTUN(name, kind)
 	if errors.Is(err, unix.EINVAL) { // made with multi_queue
-		t, err = openTUN(name, unix.IFF_MULTI_QUEUE)
+		t, err = openTUN(name, kind|unix.IFF_MULTI_QUEUE)
 	}
 	if err != nil {
 		return nil, err
@@ -127,12 +129,16 @@ func openTUN(name string, flags uint16) (*TUN, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("name %q: %w", name, err)
 	}
-	ifr.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR | flags)
+	ifr.SetUint16(unix.IFF_NO_PI | unix.IFF_VNET_HDR | flags)
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
 		unix.Close(fd)
 		return nil, explainSetIff(err)
 	}
-	return newTUN(fd)
+	t, err := newTUN(fd)
+	if err == nil {
+		t.frames = flags&unix.IFF_TAP != 0
+	}
+	return t, err
 }
 
 // newTUN takes fd.
@@ -202,7 +208,7 @@ func (t *TUN) receive(fd uintptr) bool {
 	b := t.batch
 	b.begin()
 	for b.room() {
-		p := b.arena.next(MaxPacket)
+		p := b.arena.next(MaxFrame)
 		h := p.buf[Headroom-vnetHeaderSize:]
 		n, err := read(int(fd), h)
 		if err != nil {
@@ -213,12 +219,22 @@ func (t *TUN) receive(fd uintptr) bool {
 			p.end = Headroom
 			p.Offload.spoil()
 		} else {
-			p.Offload.decode(h, p.Bytes())
+			t.decode(p, h)
 		}
 		b.arena.keep(p)
 		b.Push(p)
 	}
 	return true
+}
+
+// decode reads the virtio-net header h that came with p.
+func (t *TUN) decode(p *Packet, h []byte) {
+	if !t.frames {
+		p.Offload.decode(h, p.Bytes(), 0)
+		return
+	}
+	p.Offload.decode(h, p.Bytes(), networkOffset(p.Bytes()))
+	p.popPriorityTag()
 }
 
 // read is a read that no signal ends: who then sleeps until the descriptor is

@@ -254,7 +254,7 @@ func self(t *testing.T) *netlab.Namespace {
 }
 
 // receive reads until the packet comes; the kernel has things to say by itself.
-func receive(t *testing.T, d *link.TUN, want []byte) *link.Batch {
+func receive(t *testing.T, d link.Receiver, want []byte) *link.Batch {
 	t.Helper()
 	b := link.NewBatch(link.NewPool(1))
 	t.Cleanup(b.End)
@@ -269,7 +269,7 @@ func receive(t *testing.T, d *link.TUN, want []byte) *link.Batch {
 }
 
 // parked calls Recv and returns once it sleeps, or is about to.
-func parked(d *link.TUN) <-chan error {
+func parked(d link.Receiver) <-chan error {
 	began, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
 		b := link.NewBatch(link.NewPool(1))
@@ -462,20 +462,39 @@ func TestSeverWithoutDescriptorsLeft(t *testing.T) {
 	check(t, d.Close())
 }
 
-// TCP through a bare relay of two TUNs.
+// A both is a port with a queue.
+type both interface {
+	link.Port
+	link.Receiver
+}
+
+// TCP through a bare relay of two devices.
 func TestSuperframesPassWhole(t *testing.T) {
 	nstest.Privileged(t)
+	t.Run("TUN", func(t *testing.T) {
+		relayTCP(t, 1500, func() (both, error) { return link.CreateTUN("tun0") })
+	})
+	t.Run("TAP", func(t *testing.T) {
+		relayTCP(t, 1514, func() (both, error) { return link.CreateTAP("tun0", ours) })
+	})
+	t.Run("packet socket", func(t *testing.T) {
+		relayTCP(t, 1514, openFar)
+	})
+}
+
+// relayTCP relays between two devices whose largest packets have wire bytes.
+func relayTCP(t *testing.T, wire int, open func() (both, error)) {
 	nstest.NoLeaks(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	var ends [2]*link.TUN
+	var ends [2]both
 	var spaces [2]*netlab.Namespace
 	addrs := [2]netip.Addr{netip.MustParseAddr("fd00::1"), netip.MustParseAddr("fd00::2")}
 	for i, name := range []string{"r6t-west", "r6t-east"} {
 		ns, err := netlab.NewNamespace(name)
 		check(t, err)
 		t.Cleanup(func() { check(t, ns.Delete()) })
-		check(t, ns.Do(func() (err error) { ends[i], err = link.CreateTUN("tun0"); return err }))
+		check(t, ns.Do(func() (err error) { ends[i], err = open(); return err }))
 		t.Cleanup(func() { check(t, ends[i].Close()) })
 		check(t, ns.SetUp("tun0"))
 		check(t, ns.AddAddress("tun0", netip.PrefixFrom(addrs[i], 64)))
@@ -496,7 +515,7 @@ func TestSuperframesPassWhole(t *testing.T) {
 					if p.Offload.Superframe() {
 						supers.Add(1)
 						segments.Add(int64(p.Segments()))
-						if p.WireSize() > 1500 {
+						if p.WireSize() > wire {
 							t.Errorf("segments of %d bytes, over the mtu", p.WireSize())
 						}
 					}

@@ -10,7 +10,9 @@ import (
 	"github.com/router6d/router6d/dataplane"
 	"github.com/router6d/router6d/fib"
 	"github.com/router6d/router6d/ifmgr"
+	"github.com/router6d/router6d/ifmgr/nd"
 	"github.com/router6d/router6d/internal/loop"
+	"github.com/router6d/router6d/internal/reassembly"
 )
 
 // patience is how long a scrape waits for its turn. Prometheus waits for 10 s.
@@ -24,6 +26,7 @@ func (m *Metrics) Describe(chan<- *prometheus.Desc) {}
 func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	s := sink(ch)
 	s.account(m.of.Plane.Stats())
+	s.reassembly(m.of.Plane.Reassembly())
 	workers := m.of.Plane.Workers()
 	for _, w := range workers {
 		s.counter(workerPackets, w.Received+w.Originated, w.Name)
@@ -43,6 +46,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	s.counter(attached, v.totals.Attached)
 	s.counter(refused, v.totals.Refused)
 	s.states(v.all)
+	s.discovery(v.discovered)
 	for _, i := range v.shown {
 		s.iface(i)
 	}
@@ -50,11 +54,12 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 
 // A view is what only the loop may read, at one moment.
 type view struct {
-	loop   loop.Stats
-	fib    fib.Stats
-	totals ifmgr.Totals
-	all    []ifmgr.Info
-	shown  []shown
+	loop       loop.Stats
+	fib        fib.Stats
+	totals     ifmgr.Totals
+	discovered *ifmgr.Discovery
+	all        []ifmgr.Info
+	shown      []shown
 }
 
 // A shown interface is one whose name nobody else has.
@@ -71,6 +76,7 @@ func (m *Metrics) look() (v view, err error) {
 		v = view{
 			loop: t.Stats(), fib: m.of.FIB.Stats(t),
 			totals: m.of.Interfaces.Totals(t), all: m.of.Interfaces.All(t),
+			discovered: m.of.Interfaces.Discovered(t),
 		}
 		m.past.shown = map[string]bool{}
 		for _, in := range v.all {
@@ -107,11 +113,22 @@ func (s sink) account(st dataplane.Stats) {
 	for _, d := range dataplane.Drops() {
 		s.counter(dropped, st.Dropped[d], d.String())
 	}
+	s.counter(heldPackets, st.Held)
+	s.counter(released, st.Released)
 	s.counter(batches, st.Batches)
 	s.counter(errsSent, st.ErrorsSent)
 	s.counter(errsLimited, st.ErrorsLimited)
 	s.counter(lookupDead, st.DeadLookups)
 	s.counter(drainingTx, st.DrainingSent)
+}
+
+func (s sink) reassembly(st reassembly.Stats) {
+	s.counter(reassembled, st.Reassembled)
+	s.counter(reassemblyFailed, st.TimedOut, "timeout")
+	s.counter(reassemblyFailed, st.Refused, "refused")
+	s.counter(reassemblyFailed, st.Evicted, "evicted")
+	s.gauge(reassemblyHeld, float64(st.Held))
+	s.gauge(reassemblyBytes, float64(st.Bytes))
 }
 
 func (s sink) loop(st loop.Stats) {
@@ -189,4 +206,26 @@ func (s sink) iface(i shown) {
 	s.counter(txPackets, i.TxPackets, i.Name)
 	s.counter(txBytes, i.TxBytes, i.Name)
 	s.counter(txErrors, i.TxErrors, i.Name)
+	if d := i.Discovery; d != nil {
+		for _, state := range nd.States() {
+			s.gauge(neighbors, float64(d.Neighbors[state]), i.Name, state.String())
+		}
+		is := 0.0
+		if d.Overloaded {
+			is = 1
+		}
+		s.gauge(overloaded, is, i.Name)
+	}
+}
+
+func (s sink) discovery(d *ifmgr.Discovery) {
+	s.counter(solicited, d.Solicited, "group")
+	s.counter(solicited, d.Probed, "neighbor")
+	s.counter(suppressed, d.Suppressed)
+	s.counter(evicted, d.Evicted)
+	s.counter(unanswered, d.Unanswered)
+	s.counter(discoverLost, d.Lost)
+	for why, n := range d.Invalid {
+		s.counter(invalid, n, why)
+	}
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	dto "github.com/prometheus/client_model/go"
+
+	"github.com/router6d/router6d/internal/lab"
 )
 
 // complete is a scrape with every metric in it.
@@ -17,6 +19,7 @@ func complete(t *testing.T) scrape {
 	t.Helper()
 	s := newScene(t)
 	s.Attach("a", routerA+"/64")
+	s.AttachEthernet(lab.Settings("e"))
 	return ask(t, s.Metrics)
 }
 

@@ -15,9 +15,17 @@ var (
 	sent        = desc("sent_packets_total", "Packets that a device took.")
 	consumed    = desc("consumed_packets_total", "Packets for the router, and dealt with.")
 	dropped     = desc("dropped_packets_total", "Packets that ended here, by reason.", "reason")
+	heldPackets = desc("held_packets_total", "Packets left with neighbor discovery, to find where they go.")
+	released    = desc("released_packets_total", "Packets taken back from it, to be sent or dropped.")
 	batches     = desc("batches_total", "Batches in which packets were taken through.")
 	errsSent    = desc("icmp_errors_sent_total", "ICMPv6 errors originated.")
 	errsLimited = desc("icmp_errors_limited_total", "ICMPv6 errors held back by the rate limit.")
+
+	// Packets to the router in fragments.
+	reassembled      = desc("reassembled_packets_total", "Packets to the router put together from fragments.")
+	reassemblyFailed = desc("reassembly_failed_total", "Packets to the router whose fragments were given up, by cause.", "cause")
+	reassemblyHeld   = desc("reassembly_held_packets", "Packets to the router of which fragments are missing.")
+	reassemblyBytes  = desc("reassembly_held_bytes", "Memory that fragments to the router take.")
 
 	// Workers.
 	workerPackets = desc("worker_packets_total", "Packets that a worker received or originated.", "worker")
@@ -33,6 +41,16 @@ var (
 	txPackets  = desc("interface_transmit_packets_total", "Packets that an interface's device took, in wire segments.", "iface")
 	txBytes    = desc("interface_transmit_bytes_total", "Bytes that an interface's device took.", "iface")
 	txErrors   = desc("interface_transmit_errors_total", "Packets that an interface's device did not take.", "iface")
+
+	// Neighbor discovery.
+	neighbors    = desc("neighbors", "Neighbors on an Ethernet link, by state.", "iface", "state")
+	overloaded   = desc("neighbor_discovery_overloaded", "1 while more is asked for than is resolved, as by a scan.", "iface")
+	solicited    = desc("neighbor_solicitations_total", "Neighbor Solicitations of the router, to groups or to neighbors.", "to")
+	suppressed   = desc("neighbor_solicitations_suppressed_total", "Neighbor Solicitations not sent because they were too many.")
+	evicted      = desc("neighbors_evicted_total", "Neighbors forgotten to make room for others.")
+	unanswered   = desc("neighbors_unanswered_total", "Neighbors that did not answer when they were asked for.")
+	discoverLost = desc("neighbor_discovery_lost_total", "Messages and packets for neighbor discovery that were too many.")
+	invalid      = desc("neighbor_discovery_invalid_total", "Messages of neighbor discovery that were not valid, by reason.", "reason")
 
 	// Lifetimes.
 	lookupDead = desc("lookup_dead_total", "Lookups that returned a withdrawn interface. Must be 0.")

@@ -251,3 +251,23 @@ func TestEveryFamilyIsOfTheRightType(t *testing.T) {
 		}
 	}
 }
+
+// Fragments to the router are in the scrape: those that wait, and what became of
+// others.
+func TestReassemblyIsScraped(t *testing.T) {
+	s := newScene(t)
+	a := s.Attach("a", routerA+"/64")
+	ping := lab.Echo(hostA, routerA, 1, 1, make([]byte, 100))
+	a.Send(lab.Fragments(ping, 64, 1)...)
+	a.Expect()
+	a.Send(lab.Piece(ping, 0, 64, true, 2))
+	a.Send(lab.Piece(ping, 0, 64, true, 3), lab.Piece(ping, 56, 72, true, 3)) // overlap
+	s.Settle()
+	got := ask(t, s.Metrics)
+	for series, want := range map[string]int{
+		"reassembled_packets_total": 1, "reassembly_held_packets": 2, "reassembly_held_bytes": s.Plane.Reassembly().Bytes,
+		"reassembly_failed_total{cause=refused}": 1, "reassembly_failed_total{cause=timeout}": 0, "reassembly_failed_total{cause=evicted}": 0,
+	} {
+		got.want(t, series, float64(want))
+	}
+}

@@ -149,12 +149,20 @@ func (r *Router) differInterface(c config.Interface, live map[string]ifmgr.Info,
 		return d.compare(r.configured(c.Name), c)
 	case waited && same(wish, c):
 	case c.Mode == config.ModeAttach:
-		d.note("add", "interface "+c.Name, "when its device is there")
+		d.note("add", "interface "+c.Name, "when its "+waitsFor(c)+" is there")
 	default:
 		d.add = append(d.add, c)
 		d.note("add", "interface "+c.Name, "")
 	}
 	return nil
+}
+
+// waitsFor is what an interface needs that somebody else makes.
+func waitsFor(c config.Interface) string {
+	if c.Type == config.TypeVLAN {
+		return "lower interface"
+	}
+	return "device"
 }
 
 // configured is an interface of the last file, which has it.
@@ -185,10 +193,17 @@ func settings(a, b config.Interface) (fixed, changed []string) {
 			*list = append(*list, key)
 		}
 	}
+	differ(&fixed, "type", a.Type == b.Type)
 	differ(&fixed, "mode", a.Mode == b.Mode)
 	differ(&fixed, "mtu", a.MTU == b.MTU)
+	differ(&fixed, "mac", a.MAC == b.MAC)
+	differ(&fixed, "lower", a.Lower == b.Lower)
+	differ(&fixed, "vlan", a.VLAN.ID == b.VLAN.ID)
+	differ(&fixed, "protocol", a.VLAN.Protocol == b.VLAN.Protocol)
+	differ(&fixed, "dad-transmits", a.DADTransmits == b.DADTransmits)
 	differ(&fixed, "kernel", sameKernel(a.Kernel, b.Kernel))
 	differ(&changed, "addresses", slices.Equal(a.Addresses, b.Addresses))
+	differ(&changed, "neighbors", slices.Equal(a.Neighbors, b.Neighbors))
 	differ(&changed, "hop-limit", a.HopLimit == b.HopLimit)
 	differ(&changed, "recreate", a.Recreate == b.Recreate)
 	return fixed, changed
@@ -203,7 +218,7 @@ func sameKernel(a, b *config.Kernel) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.Netns == b.Netns && a.TxQueueLen == b.TxQueueLen &&
+	return a.Netns == b.Netns && a.MAC == b.MAC && a.TxQueueLen == b.TxQueueLen &&
 		slices.Equal(a.Addresses, b.Addresses) && slices.Equal(a.Routes, b.Routes)
 }
 
@@ -353,6 +368,9 @@ func (r *Router) change(t *loop.Turn, all []config.Interface) {
 		}
 		id, _ := r.Interfaces.Lookup(t, c.Name)
 		r.Interfaces.SetHopLimit(t, id, c.HopLimit)
+		if !slices.Equal(r.configured(c.Name).Neighbors, c.Neighbors) {
+			r.Interfaces.SetNeighbors(t, id, c)
+		}
 	}
 }
 

@@ -49,6 +49,7 @@ func New(cfg *config.Config, log *zap.Logger) (*Router, error) {
 	d := epoch.NewDomain()
 	l := loop.New(d)
 	ifs := ifmgr.New(l, log.Named("ifmgr"), cfg.DetachTimeout)
+	ifs.Records(cfg.Control + ".silenced")
 	table := fib.NewTable()
 	r := &Router{
 		Domain: d, Loop: l, Interfaces: ifs, FIB: table,
@@ -63,6 +64,7 @@ func New(cfg *config.Config, log *zap.Logger) (*Router, error) {
 		Up:         r.RIB.Up,
 		Withdraw:   r.withdraw,
 		Ended:      r.ended,
+		Transmit:   r.Plane.Transmit,
 		Generation: r.generation,
 	})
 	var err error
@@ -83,6 +85,7 @@ func (r *Router) withdraw(t *loop.Turn, id ifmgr.ID) (routes, slots int) {
 
 func (r *Router) ended(t *loop.Turn, res ifmgr.Result) {
 	r.RIB.Forget(t, res.ID)
+	r.Plane.Ended(t, res.ID)
 	if r.OnDetach != nil {
 		r.OnDetach(res)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -35,6 +36,9 @@ func (r *Router) Start(ctx context.Context) error {
 }
 
 func (r *Router) bringUp(ctx context.Context) error {
+	if err := r.Interfaces.RestoreLinks(r.ownsLink); err != nil {
+		r.log.Warn("kernel not restored", zap.Error(err))
+	}
 	for _, c := range r.cfg.Interfaces {
 		if c.Mode == config.ModeCreate {
 			if _, err := r.Interfaces.Add(ctx, c); err != nil {
@@ -49,6 +53,13 @@ func (r *Router) bringUp(ctx context.Context) error {
 	}
 	return r.Loop.Do(ctx, func(t *loop.Turn) error {
 		return r.RIB.Apply(t, rib.Update{Source: rib.Static, Replace: true, Set: routes})
+	})
+}
+
+// ownsLink reports whether the kernel is to be silent on a link.
+func (r *Router) ownsLink(name string) bool {
+	return slices.ContainsFunc(r.cfg.Interfaces, func(c config.Interface) bool {
+		return c.Name == name && c.Type == config.TypePacket && c.MAC == config.MAC{}
 	})
 }
 

@@ -116,7 +116,7 @@ func TestUnit(t *testing.T) {
 	if out := must(t, "exec", c.name, "sh", "-c", "systemd-analyze verify router6d.service 2>&1"); out != "" {
 		t.Errorf("systemd-analyze verify: %s", out)
 	}
-	// 2.8 "OK": what it must keep is CAP_SYS_ADMIN, CAP_NET_ADMIN, root and the network.
+	// 3.0 "OK": what it must keep is CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_NET_RAW, root and the network.
 	c.do("systemd-analyze security --threshold=30 --no-pager router6d.service")
 
 	// Started means that the router answers: nothing waits here.

@@ -20,6 +20,11 @@ routes:
   - {prefix: 2001:db8:f002::/48, refuse: blackhole}
 `
 
+// Proves:
+//   - RFC 4443 §4.2 responder
+//   - RFC 4443 §4.2 reply-source
+//   - RFC 4443 §4.2 reply-to-group
+//   - RFC 4443 §4.2 reply-to-group-source
 func TestPing(t *testing.T) {
 	privileged(t)
 	red, _ := namespace(t, "red"), namespace(t, "blue")
@@ -77,6 +82,7 @@ func TestPingSaysWhatItSaysOfTheKernel(t *testing.T) {
 		{"unreachable route", "2001:db8:f000::1", "From 2001:db8:1::1 icmp_seq=1 Destination unreachable: No route", nil},
 		{"prohibit route", "2001:db8:f001::1", "From 2001:db8:1::1 icmp_seq=1 Destination unreachable: Administratively prohibited", nil},
 		{"blackhole route", "2001:db8:f002::1", "0 received", []string{"-W", "1"}},
+		{"the router, in fragments", "2001:db8:1::1", "60008 bytes from", []string{"-s", "60000"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, want := ping(t, red, c.to, c.options...), ping(t, oracle, c.to, c.options...)

@@ -18,11 +18,11 @@ import (
 // The keys of every JSON object that people may rely on. Those with a question
 // mark may be absent.
 var documented = map[string]string{
-	"show interfaces": "id name origin state since device netns? lower? mtu hop_limit addresses holders traffic",
+	"show interfaces": "id name type origin state since device netns? lower? vlan? protocol? mac? mtu hop_limit addresses holders traffic",
 	"show routes":     "prefix source metric origin target active reason?",
 	"show nexthops":   "slot target routes nexthops reason?",
-	"show counters": "received originated sent consumed dropped balanced batches " +
-		"icmp_errors_sent icmp_errors_limited",
+	"show counters": "received originated sent consumed held released dropped balanced batches " +
+		"icmp_errors_sent icmp_errors_limited reassembly",
 	"show drops": "reason packets text",
 	"show epoch": "lookup_dead_total draining_tx_total tx_deadfile_total admission_refused_total attached_total " +
 		"detach_clean_total detach_orphaned_total orphans interfaces holders detach_phase_mean_seconds epoch_current readers grace_total grace_mean_seconds " +
@@ -104,7 +104,7 @@ func TestTextIsReadable(t *testing.T) {
 	d.do("show nexthops")
 	d.do("interface del blue")
 	for _, c := range []struct{ words, begins string }{
-		{"show interfaces", "ID NAME STATE"},
+		{"show interfaces", "ID NAME TYPE STATE"},
 		{"show routes", "PREFIX SOURCE METRIC"},
 		{"show nexthops", "SLOT TARGET"},
 		{"show counters", "received"},

@@ -131,6 +131,40 @@ var (
 	forwarded = &icmp{typ: -1}
 )
 
+// Whatever scapy sends, one answer comes or none, and it is counted.
+//
+// Proves:
+//   - RFC 8200 §3 forward-decrements
+//   - RFC 8200 §3 hop-limit-used-up
+//   - RFC 8200 §3 payload-length
+//   - RFC 8200 §4 transit-untouched
+//   - RFC 8200 §4 unrecognized-next-header
+//   - RFC 8200 §4 hop-by-hop-elsewhere
+//   - RFC 8200 §4.2 skip
+//   - RFC 8200 §4.2 discard
+//   - RFC 8200 §4.2 report
+//   - RFC 8200 §4.2 report-unicast
+//   - RFC 8200 §4.4 unknown-type-left
+//   - RFC 8200 §4.5 odd-length-reported
+//   - RFC 8200 §4.5 too-long-reported
+//   - RFC 8200 §4.5 incomplete-chain
+//   - RFC 8200 §4.5 overlap
+//   - RFC 8200 §4.7 nothing-follows
+//   - RFC 4443 §2.2 asked-address
+//   - RFC 4443 §2.3 checksum
+//   - RFC 4443 §2.4 quote
+//   - RFC 4443 §2.4 about-error
+//   - RFC 4443 §2.4 about-redirect
+//   - RFC 4443 §2.4 about-group
+//   - RFC 4443 §3.1 no-route
+//   - RFC 4443 §3.1 prohibited
+//   - RFC 4443 §3.1 beyond-scope
+//   - RFC 4443 §3.1 address-unreachable
+//   - RFC 4443 §3.1 port-unreachable
+//   - RFC 4443 §3.1 no-return
+//   - RFC 4443 §3.2 too-big
+//   - RFC 4443 §3.3 hop-limit
+//   - RFC 4443 §3.4 problem
 func TestRFC4443AndRFC8200OnTheWire(t *testing.T) {
 	privileged(t)
 	n := namespace(t, "wire")
@@ -214,10 +248,27 @@ func TestRFC4443AndRFC8200OnTheWire(t *testing.T) {
 		{"an unknown next header behind another", here + `/IPv6ExtHdrDestOpt(nh=253)/bytes(16)`, "local_header", &icmp{typ: 4, code: 1, param: 40}},
 		{"no next header", `IPv6(` + from + `, dst="2001:db8:1::1", nh=59)/bytes(16)`, "local_ignored", silence},
 		{"routing header 0 to the router", here + `/IPv6ExtHdrRouting(type=0, addresses=["2001:db8:9::1"])` + udp, "routing_header", &icmp{typ: 4, code: 0, param: 42}},
-		{"a fragment to the router", here + `/IPv6ExtHdrFragment(m=1, nh=17, id=7)/bytes(64)`, "local_fragment", silence},
-		{"a last fragment to the router", here + `/IPv6ExtHdrFragment(offset=8, nh=17, id=7)/bytes(64)`, "local_fragment", silence},
 		{"an atomic fragment to the router", here + `/IPv6ExtHdrFragment(nh=17, id=7)/UDP(dport=9)/b"data"`, "local_port", &icmp{typ: 1, code: 4}},
-		{"a header chain past the end", `IPv6(` + from + `, dst="2001:db8:1::1", nh=60)/b"\x11\xff\x00\x00\x00\x00\x00\x00"`, "truncated", silence},
+		{"a header chain past the end", `IPv6(` + from + `, dst="2001:db8:1::1", nh=60)/b"\x11\xff\x00\x00\x00\x00\x00\x00"`, "local_field", &icmp{typ: 4, code: 0, param: 41}},
+
+		// RFC 8200 §4.2, §4.3, §4.6: options, at the destination.
+		{"a router alert", here + `/IPv6ExtHdrHopByHop(options=RouterAlert())` + udp, "local_port", &icmp{typ: 1, code: 4}},
+		{"an unknown option 00", here + `/IPv6ExtHdrDestOpt(options=[HBHOptUnknown(otype=0x07, optdata=b"1234")])` + udp, "local_port", &icmp{typ: 1, code: 4}},
+		{"an unknown option 01", here + `/IPv6ExtHdrDestOpt(options=[HBHOptUnknown(otype=0x47, optdata=b"1234")])` + udp, "local_option", silence},
+		{"an unknown option 10", here + `/IPv6ExtHdrHopByHop(options=[HBHOptUnknown(otype=0x87, optdata=b"1234")])` + udp, "local_option", &icmp{typ: 4, code: 2, param: 42}},
+		{"an unknown option 11", here + `/IPv6ExtHdrDestOpt(options=[Pad1(), HBHOptUnknown(otype=0xc7, optdata=b"1234")])` + udp, "local_option", &icmp{typ: 4, code: 2, param: 43}},
+		{"an unknown option 10 to a group", `IPv6(` + from + `, dst="ff02::1")/IPv6ExtHdrDestOpt(options=[HBHOptUnknown(otype=0x87, optdata=b"1234")])` + udp, "local_option", &icmp{typ: 4, code: 2, param: 42}},
+		{"an unknown option 11 to a group", `IPv6(` + from + `, dst="ff02::1")/IPv6ExtHdrDestOpt(options=[HBHOptUnknown(otype=0xc7, optdata=b"1234")])` + udp, "local_option", silence},
+		{"an option past the end of its header", here + `/IPv6ExtHdrDestOpt(len=0, nh=17, autopad=0, options=[HBHOptUnknown(otype=0x07, optlen=200, optdata=b"1234")])` + udp, "local_field", &icmp{typ: 4, code: 0, param: 43}},
+		{"hop-by-hop options behind others", here + `/IPv6ExtHdrDestOpt()/IPv6ExtHdrHopByHop()` + udp, "local_header", &icmp{typ: 4, code: 1, param: 40}},
+
+		// RFC 8200 §4.5: fragments. Each one here has an identification of its own.
+		{"a first fragment", here + `/IPv6ExtHdrFragment(m=1, nh=17, id=1)/bytes(64)`, "", silence},
+		{"a last fragment", here + `/IPv6ExtHdrFragment(offset=8, nh=17, id=2)/bytes(64)`, "", silence},
+		{"a length that is no multiple of 8", here + `/IPv6ExtHdrFragment(m=1, nh=17, id=3)/bytes(65)`, "fragment_length", &icmp{typ: 4, code: 0, param: 4}},
+		{"a fragment past the longest packet", here + `/IPv6ExtHdrFragment(offset=8191, nh=17, id=4)/bytes(64)`, "fragment_length", &icmp{typ: 4, code: 0, param: 42}},
+		{"half of a UDP header", here + `/IPv6ExtHdrFragment(m=1, nh=60, id=5)/b"\x11\x00\x01\x04\x00\x00\x00\x00"`, "fragment_chain", &icmp{typ: 4, code: 3, param: 0}},
+		{"fragments that overlap", `[` + here + `/IPv6ExtHdrFragment(offset=o, m=m, nh=58, id=6)/bytes(n) for o, m, n in [(0, 1, 64), (7, 1, 64), (15, 0, 8)]]`, "fragment_overlap fragment_overlap", silence},
 		{"an echo request with a wrong checksum", here + `/ICMPv6EchoRequest(cksum=1)`, "local_checksum", silence},
 		{"an echo reply", here + `/ICMPv6EchoReply()`, "local_ignored", silence},
 		{"half an ICMPv6 message", `IPv6(` + from + `, dst="2001:db8:1::1", nh=58)/b"\x80\x00"`, "truncated", silence},
@@ -321,6 +372,9 @@ func (d *daemon) awaitReceived(n uint64) map[string]uint64 {
 }
 
 // TestRFC4443_2_4_f_ErrorsAreLimited sends far more than may be answered.
+//
+// Proves:
+//   - RFC 4443 §2.4 rate-limit
 func TestRFC4443_2_4_f_ErrorsAreLimited(t *testing.T) {
 	privileged(t)
 	n := namespace(t, "wire")

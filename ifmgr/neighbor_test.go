@@ -1,0 +1,224 @@
+package ifmgr
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/router6d/router6d/ifmgr/nd"
+	"github.com/router6d/router6d/internal/header"
+	"github.com/router6d/router6d/internal/link"
+	"github.com/router6d/router6d/internal/loop"
+)
+
+// A lan is an Ethernet interface, and what its neighbor discovery has sent.
+type lan struct {
+	*house
+	id  ID
+	n   *Neighbors
+	out nd.Output // all of it; the loop's
+}
+
+func newLAN(t *testing.T, settings Settings) *lan {
+	t.Helper()
+	l := &lan{house: newHouse(t)}
+	l.do(func(x *loop.Turn) {
+		hooks := l.m.hooks
+		hooks.Transmit = func(_ *loop.Turn, _ *Interface, out nd.Output) {
+			l.out.Send = append(l.out.Send, out.Send...)
+			l.out.Released = append(l.out.Released, out.Released...)
+			l.out.Refused = append(l.out.Refused, out.Refused...)
+		}
+		hooks.Up = func(*loop.Turn, ID) {} // it is asked more than once
+		l.m.Hook(hooks)
+		var err error
+		if l.id, err = l.m.Attach(x, new(framed), settings); err != nil {
+			t.Error(err)
+		}
+		l.n = l.m.ifaces[l.id].neighbors
+	})
+	return l
+}
+
+// settle waits for what was put into the inbox.
+func (l *lan) settleInbox() {
+	done := make(chan struct{})
+	l.loop.Notify(func(*loop.Turn) { close(done) })
+	<-done
+}
+
+// packets are n that may be held.
+func packets(n int) []*link.Packet {
+	b := link.NewBatch(link.NewPool(1))
+	var all [][]byte
+	for range n {
+		all = append(all, make([]byte, 60))
+	}
+	b.Inject(all...)
+	var some []*link.Packet
+	for i := range n {
+		some = append(some, b.At(i))
+	}
+	return some
+}
+
+func target(n int) *[16]byte {
+	a := [16]byte{0x20, 1, 0xd, 0xb8, 14: byte(n >> 8), 15: byte(n)}
+	return &a
+}
+
+// What is put into an inbox is bounded, whoever puts it, while the loop is busy; what
+// does not fit is counted.
+func TestInboxIsBounded(t *testing.T) {
+	l := newLAN(t, settings("lan", "2001:db8::fff/64"))
+	busy, free := make(chan struct{}), make(chan struct{})
+	l.loop.Post(func(*loop.Turn) { close(busy); <-free })
+	<-busy
+	var none [16]byte
+	p := packets(1)[0]
+	held, answers, others, used := 0, 0, 0, 0
+	for i := range 1000 {
+		count := func(n *int, ok bool) {
+			if ok {
+				*n++
+			}
+		}
+		count(&held, l.n.Hold(p, &none, target(i), 0))
+		count(&answers, l.n.Answer(&nd.Message{Type: header.TypeNeighborAdvertisement, Target: *target(i)}))
+		count(&others, l.n.Tell(&nd.Message{Type: header.TypeRouterSolicitation, Source: *target(i)}))
+		count(&used, l.n.note(&l.n.inbox.waiting.used, target(i)))
+	}
+	if held != maxHolds || answers != maxAnswers || others != maxOthers || used != maxNotes {
+		t.Errorf("took %d, %d, %d, %d", held, answers, others, used)
+	}
+	close(free)
+	l.settleInbox()
+	l.do(func(*loop.Turn) {
+		if lost := l.n.info().Lost; lost != 3000-maxHolds-maxAnswers-maxOthers {
+			t.Errorf("lost %d", lost)
+		}
+	})
+	if r := <-l.detach(l.id); !r.Clean || r.Purged == 0 {
+		t.Errorf("ledger = %+v", r)
+	}
+}
+
+// No neighbor fills the place of answers: a few are kept about each, and none twice.
+func TestInboxKeepsFewAboutEach(t *testing.T) {
+	var letters letters
+	for i := range 100 {
+		letters.answer(&nd.Message{Target: *target(1), LinkLayer: [6]byte{byte(i % 50)}})
+	}
+	if n := len(letters.answers); n != maxAlike {
+		t.Errorf("%d about one, want %d", n, maxAlike)
+	}
+	if !letters.answer(&nd.Message{Target: *target(1), LinkLayer: [6]byte{0}}) || len(letters.answers) != maxAlike {
+		t.Error("one that says nothing new is kept, or refused")
+	}
+	if !letters.answer(&nd.Message{Target: *target(2)}) {
+		t.Error("no place for another")
+	}
+}
+
+// A full inbox gives the loop a pause.
+func TestFullInboxPauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLAN(t, settings("lan", "2001:db8::fff/64"))
+		begin := time.Now()
+		turns := 0
+		for range 100 {
+			for i := range 2 * maxOthers {
+				l.n.Tell(&nd.Message{Type: header.TypeRouterSolicitation, Source: *target(i)})
+			}
+			time.Sleep(time.Millisecond)
+		}
+		synctest.Wait()
+		l.do(func(x *loop.Turn) { turns = int(x.Stats().Turns) })
+		if took := time.Since(begin); turns > int(took/pause)+20 {
+			t.Errorf("%d turns in %v", turns, took)
+		}
+		<-l.detach(l.id)
+		l.stop()
+	})
+}
+
+// From the gate on nothing is held, and what was is purged in the same turn, even
+// while readers are still there; those see the neighbors that they saw.
+func TestDetachClosesTheInbox(t *testing.T) {
+	l := newLAN(t, settings("lan", "2001:db8::fff/64"))
+	var none [16]byte
+	for i, p := range packets(5) {
+		l.n.Hold(p, &none, target(1+i%3), 0)
+	}
+	l.settleInbox()
+	known := *target(77)
+	l.do(func(x *loop.Turn) {
+		l.n.step(x, &nd.Message{Type: header.TypeRouterSolicitation, Source: known, LinkLayer: [6]byte{2, 9}, HasLinkLayer: true})
+	})
+	r := l.dom.Register("worker")
+	g := r.Enter()
+	done := l.detach(l.id)
+	var refused int
+	l.do(func(*loop.Turn) { refused = len(l.out.Refused) })
+	if refused != 5 {
+		t.Errorf("%d packets refused, want 5", refused)
+	}
+	if l.n.Hold(packets(1)[0], &none, target(1), 0) || l.n.Tell(&nd.Message{}) || l.n.Answer(&nd.Message{}) {
+		t.Error("something is taken after the gate")
+	}
+	if mac, ok := l.n.Lookup(&known); !ok || mac != [6]byte{2, 9} {
+		t.Error("a neighbor is gone under a reader")
+	}
+	g.Leave()
+	r.Close()
+	if res := <-done; !res.Clean || res.Purged != 5 {
+		t.Errorf("ledger = %+v", res)
+	}
+	l.do(func(*loop.Turn) {
+		if d := l.m.Discovered(nil); d.Solicited == 0 {
+			t.Error("what has ended is no longer counted")
+		}
+	})
+}
+
+// Addresses that are asked about first are not there for others before.
+func TestAddressesAreUsedWhenTheyAreReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := settings("lan", "2001:db8::1/64")
+		s.DADTransmits = 1
+		l := newLAN(t, s)
+		look := func() (addresses, onLink int, own bool) {
+			l.do(func(x *loop.Turn) {
+				addresses, onLink = len(l.m.Addresses(x, l.id)), len(l.m.OnLink(x, l.id))
+				own = l.m.Find(x, l.id).Addrs().LinkLocal().IsValid()
+			})
+			return addresses, onLink, own
+		}
+		if a, p, own := look(); a != 0 || p != 1 || own {
+			t.Errorf("at once %d addresses, %d prefixes, link-local %v", a, p, own)
+		}
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		if a, p, own := look(); a != 1 || p != 1 || !own {
+			t.Errorf("after a while %d addresses, %d prefixes, link-local %v", a, p, own)
+		}
+		if l.logged("address in use") != 2 {
+			t.Errorf("told %d times", l.logged("address in use"))
+		}
+		l.do(func(x *loop.Turn) { l.m.Carrier(x, l.id, false) })
+		if a, _, own := look(); a != 0 || own {
+			t.Errorf("without carrier %d addresses, link-local %v", a, own)
+		}
+		<-l.detach(l.id)
+		l.stop()
+	})
+}
+
+// RFC 2464 §5: the link-local address is made of the MAC.
+func TestRFC2464_5_LinkLocalAddress(t *testing.T) {
+	got := linkLocalOf([6]byte{0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde})
+	if want := "fe80::3656:78ff:fe9a:bcde/64"; fmt.Sprint(got) != want {
+		t.Errorf("got %v, want %s", got, want)
+	}
+}
