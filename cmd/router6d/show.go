@@ -41,6 +41,7 @@ func showCommand() *cobra.Command {
 		showNeighbors(socket, asJSON),
 		show("counters", "The account of all packets", socket, asJSON, (*control.Client).Counters, printCounters),
 		show("drops", "Packets that ended here, by reason", socket, asJSON, (*control.Client).Drops, printDrops),
+		show("fib", "Size and memory of the forwarding table", socket, asJSON, (*control.Client).FIB, printFIB),
 		show("epoch", "Grace periods, detaches and the counters that prove them", socket, asJSON, (*control.Client).Epoch, printEpoch),
 		showEvents(socket, asJSON),
 		showHealth(socket, asJSON),
@@ -304,6 +305,13 @@ func printDrops(w io.Writer, all []control.Drop) {
 			}
 		}
 	})
+}
+
+func printFIB(w io.Writer, f control.FIB) {
+	fmt.Fprintf(w, "generation  %12d\nprefixes    %12d\npairs       %12d\nslots       %12d\nnexthops    %12d\n",
+		f.Generation, f.Prefixes, f.Pairs, f.Slots, f.Nexthops)
+	fmt.Fprintf(w, "trie        %12d bytes, %d waiting for readers, %d idle\n", f.TrieBytes, f.WaitingBytes, f.IdleBytes)
+	fmt.Fprintf(w, "pairs       %12d bytes\nper route   %12.1f bytes\n", f.PairBytes, f.BytesPerRoute)
 }
 
 func printEpoch(w io.Writer, e control.Epoch) {

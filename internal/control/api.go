@@ -100,6 +100,20 @@ type Neighbor struct {
 	Held    int        `json:"held"` // packets that wait
 }
 
+// FIB is the size of the forwarding table.
+type FIB struct {
+	Generation    uint64  `json:"generation"`
+	Prefixes      int     `json:"prefixes"`
+	Pairs         int     `json:"pairs"`
+	Slots         int     `json:"slots"`
+	Nexthops      int     `json:"nexthops"`
+	TrieBytes     int     `json:"trie_bytes"`    // including the two that follow
+	WaitingBytes  int     `json:"waiting_bytes"` // for readers of older snapshots to leave
+	IdleBytes     int     `json:"idle_bytes"`    // to be used again
+	PairBytes     int     `json:"pair_bytes"`
+	BytesPerRoute float64 `json:"bytes_per_route"` // of the trie and the pairs
+}
+
 // Counters is the account of the packet path, in wire segments:
 // received + originated + released = sent + consumed + held + dropped.
 type Counters struct {

@@ -69,6 +69,11 @@ func (c *Client) Drops(ctx context.Context) ([]Drop, error) {
 	return get[[]Drop](ctx, c, "drops", nil)
 }
 
+// FIB is the size of the forwarding table.
+func (c *Client) FIB(ctx context.Context) (FIB, error) {
+	return get[FIB](ctx, c, "fib", nil)
+}
+
 // Epoch is the state of lifetimes.
 func (c *Client) Epoch(ctx context.Context) (Epoch, error) {
 	return get[Epoch](ctx, c, "epoch", nil)

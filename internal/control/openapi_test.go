@@ -144,7 +144,7 @@ func TestOpenAPIHasEveryParameter(t *testing.T) {
 var answers = map[string]any{
 	"Interface": Interface{}, "Traffic": Traffic{}, "Route": Route{}, "Offered": Offered{}, "Nexthops": Nexthops{},
 	"Nexthop": Nexthop{}, "Neighbors": Neighbors{}, "Neighbor": Neighbor{}, "Address": Address{},
-	"Counters": Counters{}, "Reassembly": Reassembly{}, "Drop": Drop{}, "Epoch": Epoch{}, "Lookup": Lookup{}, "Step": Step{},
+	"Counters": Counters{}, "Reassembly": Reassembly{}, "Drop": Drop{}, "Epoch": Epoch{}, "FIB": FIB{}, "Lookup": Lookup{}, "Step": Step{},
 	"Ledger": Ledger{}, "Change": Change{}, "Event": events.Event{}, "Health": Health{}, "Problem": Problem{},
 	"Level": struct {
 		Level string `json:"level"`

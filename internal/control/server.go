@@ -138,6 +138,7 @@ func (s *Server) operations() map[string]http.HandlerFunc {
 		"GET /v1/nexthops":             show(s, showNexthops),
 		"GET /v1/neighbors":            show(s, showNeighbors),
 		"GET /v1/epoch":                show(s, showEpoch),
+		"GET /v1/fib":                  show(s, showFIB),
 		"GET /v1/counters":             func(w http.ResponseWriter, _ *http.Request) { answer(w, showCounters(s.r.Plane)) },
 		"GET /v1/drops":                func(w http.ResponseWriter, _ *http.Request) { answer(w, showDrops(s.r.Plane.Stats())) },
 		"GET /v1/health":               s.health,

@@ -132,6 +132,18 @@ func showDrops(s dataplane.Stats) []Drop {
 	return all
 }
 
+func showFIB(r *router.Router, t *loop.Turn) FIB {
+	s := r.FIB.Stats(t)
+	f := FIB{
+		Generation: s.Generation, Prefixes: s.Prefixes, Pairs: s.Pairs, Slots: s.Groups, Nexthops: s.Nexthops,
+		TrieBytes: s.Memory.Trie, WaitingBytes: s.Memory.Waiting, IdleBytes: s.Memory.Idle, PairBytes: s.Memory.Pairs,
+	}
+	if f.Prefixes > 0 {
+		f.BytesPerRoute = float64(f.TrieBytes+f.PairBytes) / float64(f.Prefixes)
+	}
+	return f
+}
+
 func showEpoch(r *router.Router, t *loop.Turn) Epoch {
 	s, totals, f := t.Stats(), r.Interfaces.Totals(t), r.FIB.Stats(t)
 	p := r.Plane.Stats()

@@ -157,6 +157,11 @@ func (s sink) table(st fib.Stats) {
 	s.gauge(generation, float64(st.Generation))
 	s.gauge(fibPrefixes, float64(st.Prefixes))
 	s.gauge(fibPairs, float64(st.Pairs))
+	m := st.Memory
+	s.gauge(fibTrie, float64(m.Trie-m.Waiting-m.Idle), "live")
+	s.gauge(fibTrie, float64(m.Waiting), "waiting")
+	s.gauge(fibTrie, float64(m.Idle), "idle")
+	s.gauge(fibPairMem, float64(m.Pairs))
 	s.gauge(fibSlots, float64(st.Groups))
 	s.gauge(fibNexthops, float64(st.Nexthops))
 }

@@ -69,6 +69,8 @@ var (
 	generation  = desc("snapshot_gen", "Generation of the forwarding table.")
 	fibPrefixes = desc("fib_prefixes", "Prefixes in the forwarding table.")
 	fibPairs    = desc("fib_pairs", "Pairs of slot and cover in the forwarding table.")
+	fibTrie     = desc("fib_trie_bytes", "Memory of the trie, by state: live, waiting for readers, idle.", "state")
+	fibPairMem  = desc("fib_pair_bytes", "Memory of the pairs.")
 	fibSlots    = desc("fib_slots", "Slots of the forwarding table, emptied ones included.")
 	fibNexthops = desc("fib_nexthops", "Nexthops in all slots of the forwarding table.")
 

@@ -215,6 +215,7 @@ func TestAPIIsAsDescribed(t *testing.T) {
 		{"GET", "/v1/counters", 200, nil},
 		{"GET", "/v1/drops", 200, nil},
 		{"GET", "/v1/epoch", 200, nil},
+		{"GET", "/v1/fib", 200, nil},
 		{"GET", "/v1/health", 200, nil},
 		{"GET", "/v1/openapi.yaml", 200, nil},
 		{"GET", "/v1/lookup", 200, nil},

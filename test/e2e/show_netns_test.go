@@ -24,6 +24,7 @@ var documented = map[string]string{
 	"show counters": "received originated sent consumed held released dropped balanced batches " +
 		"icmp_errors_sent icmp_errors_limited reassembly",
 	"show drops": "reason packets text",
+	"show fib":   "generation prefixes pairs slots nexthops trie_bytes waiting_bytes idle_bytes pair_bytes bytes_per_route",
 	"show epoch": "lookup_dead_total draining_tx_total tx_deadfile_total admission_refused_total attached_total " +
 		"detach_clean_total detach_orphaned_total orphans interfaces holders detach_phase_mean_seconds epoch_current readers grace_total grace_mean_seconds " +
 		"grace_max_seconds deferred grace_oldest_seconds slowest? snapshot_gen fib_prefixes fib_pairs fib_slots " +
@@ -109,6 +110,7 @@ func TestTextIsReadable(t *testing.T) {
 		{"show nexthops", "SLOT TARGET"},
 		{"show counters", "received"},
 		{"show drops", "PACKETS REASON MEANING"},
+		{"show fib", "generation"},
 		{"show epoch", "lookup_dead_total 0"},
 		{"show events", "1 "},
 		{"lookup 2001:db8:11::1", "2001:db8:11::1: forward dev red via 2001:db8:1::2"},
