@@ -67,7 +67,7 @@ type fibBed struct {
 
 // newFIBBed returns a table without prefixes over a number of slots.
 func newFIBBed(t testing.TB, slots int) *fibBed {
-	b := &fibBed{t: t, dom: epoch.NewDomain(), table: fib.NewTable()}
+	b := &fibBed{t: t, dom: epoch.NewDomain()}
 	b.loop = loop.New(b.dom)
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -78,12 +78,18 @@ func newFIBBed(t testing.TB, slots int) *fibBed {
 			t.Error(err)
 		}
 	})
+	b.renew(slots)
+	return b
+}
+
+// renew has a new table over a number of slots.
+func (b *fibBed) renew(slots int) {
+	b.table, b.slots = fib.NewTable(), nil
 	b.update(func(x *fib.Txn) {
 		for range slots {
 			b.slots = append(b.slots, x.NewGroup(fib.Blackhole))
 		}
 	})
-	return b
 }
 
 func (b *fibBed) do(fn func(*loop.Turn)) {
@@ -238,8 +244,9 @@ func fibMemory(t *testing.T) {
 		groups int
 	}{{"1k", 1_000, 16}, {"10k", 10_000, 16}, {"full", full, 16}, {"full_256_groups", full, 256}, {"1M", 1_000_000, 16}} {
 		prefixes := lab.Prefixes(t, c.n)
+		b := newFIBBed(t, 1) // what is around the table has been allocated
 		before := heapInUse()
-		b := newFIBBed(t, c.groups)
+		b.renew(c.groups)
 		b.load(prefixes)
 		m := b.memory()
 		total := float64(m.Trie) + max(heapInUse()-before, float64(m.Pairs))
@@ -270,12 +277,7 @@ func fibLoad(t *testing.T, all []netip.Prefix) {
 	b := newFIBBed(t, 16)
 	ns := contestants(len(all), false,
 		func(int) {
-			b.table, b.slots = fib.NewTable(), b.slots[:0]
-			b.update(func(x *fib.Txn) {
-				for range 16 {
-					b.slots = append(b.slots, x.NewGroup(fib.Blackhole))
-				}
-			})
+			b.renew(16)
 			b.load(all)
 		},
 		func(int) {
