@@ -9,6 +9,7 @@ package fib
 const (
 	halfLine  = 8       // in words of four bytes: half a cache line
 	classes   = 18      // sizes of blocks: half a line, one line, … seventeen
+	keptMade  = 256 // blocks that a list of them has room for between transactions
 	firstSize = 1 << 14 // in words, of a region on the heap
 )
 
@@ -113,6 +114,9 @@ func (a *arena) disown() {
 		a.owned[i/64] &^= 1 << (i % 64)
 	}
 	a.made = a.made[:0]
+	if cap(a.made) > keptMade {
+		a.made = nil // after a load it is as large as the table
+	}
 }
 
 // giveUp takes a block out of what is published. It reports whether somebody
