@@ -9,7 +9,7 @@ package fib
 const (
 	halfLine  = 8       // in words of four bytes: half a cache line
 	classes   = 18      // sizes of blocks: half a line, one line, … seventeen
-	keptMade  = 256 // blocks that a list of them has room for between transactions
+	keptMade  = 256     // blocks that a list of them has room for between transactions
 	firstSize = 1 << 14 // in words, of a region on the heap
 )
 
