@@ -8,7 +8,7 @@ FUZZ   ?= 30s
 # What the tests and the demo need from Debian besides Go: real peers.
 PACKAGES := iproute2 iperf3 iputils-ping tcpdump tshark ndisc6 python3-scapy docker.io systemd
 
-.PHONY: all build demo test privileged unit check fuzz bench bench-detach peers clean
+.PHONY: all build demo test privileged unit check fuzz bench bench-detach bench-forward peers clean
 
 all: build
 
@@ -55,6 +55,11 @@ bench:
 # Withdrawal and restoration by number of routes, beside the kernel.
 bench-detach: build
 	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -tags bench -count=1 -timeout 30m -v -run Detach ./test/bench
+
+# Forwarding beside the kernel, relays and gVisor, in about nine minutes; FORWARD
+# passes options, as in FORWARD='-rounds 1 -only tcp1 -contestants router6d,kernel'.
+bench-forward: build
+	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -tags bench -count=1 -timeout 30m -v ./test/bench/forward -args -json $(CURDIR)/bin/bench-forward.json $(FORWARD)
 
 # Installs what is missing, with apt-get.
 peers:
