@@ -68,7 +68,7 @@ var outside = map[string][]string{
 	"github.com/goccy/go-yaml":            {"internal/config"},
 	"go.uber.org/goleak":                  {"internal/lab", "internal/netlab/nstest"},
 	"testing":                             {"internal/lab", "internal/netlab/nstest"},
-	"unsafe":                              {"internal/netlab"},
+	"unsafe":                              {"internal/link", "internal/netlab"},
 	"github.com/google/go-cmp":            {},
 	"github.com/gaissmai/bart":            {},
 	"pgregory.net/rapid":                  {},

@@ -21,6 +21,10 @@ const (
 	tunUDPOffloads = unix.TUN_F_USO4 | unix.TUN_F_USO6 // Linux 6.2
 )
 
+// maxPolls is how often an empty descriptor is asked again, at most, before the
+// worker sleeps: to sleep and be woken costs about as much as ten of these.
+const maxPolls = 10
+
 var (
 	// ErrBusy means that the device exists already, or is attached to another
 	// process.
@@ -40,6 +44,7 @@ type TUN struct {
 
 	rx      func(fd uintptr) bool // receive, bound once
 	batch   *Batch                // of the Recv in progress
+	polls   int                   // left before it sleeps
 	err     error                 // likewise
 	stopped atomic.Bool
 	severed atomic.Bool
@@ -193,6 +198,9 @@ func (t *TUN) Recv(b *Batch) error {
 		}
 		return fmt.Errorf("%w: %w", ErrGone, err)
 	}
+	// After a batch it asks again as often as that had packets: where many come,
+	// more come at once, and asking costs a tenth of a packet. Idle ones sleep.
+	t.polls = min(b.Len(), maxPolls)
 	return t.err
 }
 
@@ -204,7 +212,11 @@ func (t *TUN) receive(fd uintptr) bool {
 	for b.room() {
 		p := b.arena.next(MaxPacket)
 		h := p.buf[Headroom-vnetHeaderSize:]
-		n, err := read(int(fd), h)
+		n, err := rawRead(int(fd), h)
+		if errors.Is(err, unix.EAGAIN) && b.Len() == 0 && t.polls > 0 && !t.stopped.Load() {
+			t.polls--
+			continue
+		}
 		if err != nil {
 			return t.received(b, err)
 		}
@@ -219,21 +231,6 @@ func (t *TUN) receive(fd uintptr) bool {
 		b.Push(p)
 	}
 	return true
-}
-
-// read is a read that no signal ends: who then sleeps until the descriptor is
-// readable is not told of what was there already.
-func read(fd int, b []byte) (n int, err error) {
-	for {
-		n, err = unix.Read(fd, b)
-		switch {
-		case errors.Is(err, unix.EINTR):
-		case n == 0 && err == nil: // severed: a dead file has nothing to say
-			return 0, unix.EBADFD
-		default:
-			return n, err
-		}
-	}
 }
 
 // received ends a round of reads by the error that ended it.
@@ -274,7 +271,7 @@ func (t *TUN) Send(v *Vector) error {
 
 func (t *TUN) write(p *Packet) error {
 	p.Offload.encode(p.buf[p.off-vnetHeaderSize : p.off])
-	_, err := unix.Write(t.fd, p.buf[p.off-vnetHeaderSize:p.end])
+	err := rawWrite(t.fd, p.buf[p.off-vnetHeaderSize:p.end])
 	switch {
 	case err == nil:
 		return nil
@@ -285,7 +282,7 @@ func (t *TUN) write(p *Packet) error {
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.ENOMEM):
 		return ErrFull
 	}
-	return fmt.Errorf("%w: %w", ErrRejected, err)
+	return ErrRejected
 }
 
 // Interrupt implements Port.

@@ -43,7 +43,7 @@ func TestReadOfADeadFileIsItsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	if n, err := read(fd, make([]byte, 1)); n != 0 || err != unix.EBADFD {
+	if n, err := rawRead(fd, make([]byte, 1)); n != 0 || err != unix.EBADFD {
 		t.Errorf("read = %d, %v, want 0, %v", n, err, unix.EBADFD)
 	}
 }
