@@ -84,7 +84,7 @@ func newRouter(t *testing.T) *router {
 // work reads until the device ends.
 func (r *router) work(h *ifmgr.Handle, pool *link.Pool) {
 	defer h.Release()
-	rx, _ := h.Receiver()
+	rx := h.Receivers()[0]
 	b := link.NewBatch(pool)
 	for {
 		err := rx.Recv(b)
@@ -660,7 +660,7 @@ func TestKeeperRestsWhileThereIsNothing(t *testing.T) {
 func TestKeeperRetriesABusyDevice(t *testing.T) {
 	r := newRouter(t)
 	kept(t, "busy", 0)
-	other, err := link.AttachTUN("busy")
+	other, err := link.AttachTUN("busy", 1)
 	check(t, err)
 	r.keeper.Keep(attachOnly(t, "busy"))
 	for r.logged("interface not there yet") == 0 {

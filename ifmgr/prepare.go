@@ -124,7 +124,7 @@ func prepare(c config.Interface) (*link.TUN, Settings, error) {
 
 // attachDevice takes a persistent device as it is.
 func attachDevice(s Settings) (*link.TUN, Settings, error) {
-	t, err := link.AttachTUN(s.Name)
+	t, err := link.AttachTUN(s.Name, 1)
 	if err != nil {
 		return nil, s, err
 	}
@@ -140,7 +140,7 @@ func attachDevice(s Settings) (*link.TUN, Settings, error) {
 
 // createHere makes a device in the router's own namespace.
 func createHere(s Settings, k config.Kernel) (*link.TUN, Settings, error) {
-	t, err := link.CreateTUN(s.Name)
+	t, err := link.CreateTUN(s.Name, 1)
 	if err != nil {
 		return nil, s, err
 	}
@@ -167,7 +167,7 @@ func createIn(s Settings, k config.Kernel) (*link.TUN, Settings, error) {
 			"(in a container, leave netns out and move the device from the host with deploy/move-end): %w", s.Name, k.Netns, err)
 	}
 	defer h.Close()
-	t, err := link.CreateTUN("r6-%d")
+	t, err := link.CreateTUN("r6-%d", 1)
 	if err != nil {
 		return nil, s, err
 	}

@@ -1,7 +1,7 @@
 package link
 
 // FD is the descriptor's number.
-func (t *TUN) FD() int { return t.fd }
+func (t *TUN) FD() int { return t.queues[0].fd }
 
 // BatchOf is a batch that holds the packets.
 func BatchOf(pkts ...[]byte) *Batch {

@@ -51,8 +51,9 @@ func (p *Packet) Trim(size int) {
 
 // A Vector is packets of one batch on their way to one port.
 type Vector struct {
-	pkts [VectorSize]*Packet
-	n    int
+	Queue int // of a port with several, the one that it leaves by
+	pkts  [VectorSize]*Packet
+	n     int
 }
 
 // Len is the number of packets.

@@ -31,7 +31,7 @@ func check(t testing.TB, err error) {
 // create makes a TUN device that is gone at the end of the test.
 func create(t *testing.T, name string) *link.TUN {
 	t.Helper()
-	d, err := link.CreateTUN(name)
+	d, err := link.CreateTUN(name, 1)
 	check(t, err)
 	t.Cleanup(func() { _ = d.Close() }) // may be closed already
 	return d
@@ -129,7 +129,7 @@ func TestRefusedNames(t *testing.T) {
 	check(t, err)
 	tests := []struct {
 		name string
-		open func(string) (*link.TUN, error)
+		open func(string, int) (*link.TUN, error)
 		of   string
 		want error // nil: any
 	}{
@@ -146,7 +146,7 @@ func TestRefusedNames(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			d, err := tt.open(tt.of)
+			d, err := tt.open(tt.of, 1)
 			if d != nil || err == nil {
 				check(t, d.Close())
 				t.Fatal("it was opened")
@@ -173,7 +173,7 @@ func TestAttachTUNThatIsNotThereMakesNothing(t *testing.T) {
 	stop := make(chan struct{})
 	check(t, netlink.LinkSubscribe(heard, stop))
 	for range 10 {
-		if _, err := link.AttachTUN("nobody"); !errors.Is(err, link.ErrNotExist) {
+		if _, err := link.AttachTUN("nobody", 1); !errors.Is(err, link.ErrNotExist) {
 			t.Errorf("attach = %v, want %v", err, link.ErrNotExist)
 		}
 	}
@@ -199,7 +199,7 @@ func TestAttachTUNTakesAndLeaves(t *testing.T) {
 			nstest.NoLeaks(t)
 			persist(t, name, netlink.TUNTAP_MODE_TUN, queues)
 			for range 2 {
-				d, err := link.AttachTUN(name)
+				d, err := link.AttachTUN(name, 1)
 				check(t, err)
 				setUp(t, name)
 				if err := d.Probe(); err != nil {
@@ -228,11 +228,11 @@ func TestAttachTUNWithAQueueInUse(t *testing.T) {
 	}
 	check(t, netlink.LinkAdd(d))
 	t.Cleanup(func() { check(t, netlink.LinkDel(device(t, "queues"))) })
-	if _, err := link.AttachTUN("queues"); !errors.Is(err, link.ErrBusy) {
+	if _, err := link.AttachTUN("queues", 1); !errors.Is(err, link.ErrBusy) {
 		t.Errorf("attach = %v, want %v", err, link.ErrBusy)
 	}
 	check(t, d.Fds[0].Close())
-	port, err := link.AttachTUN("queues")
+	port, err := link.AttachTUN("queues", 1)
 	check(t, err)
 	check(t, port.Close())
 }
@@ -475,7 +475,7 @@ func TestSuperframesPassWhole(t *testing.T) {
 		ns, err := netlab.NewNamespace(name)
 		check(t, err)
 		t.Cleanup(func() { check(t, ns.Delete()) })
-		check(t, ns.Do(func() (err error) { ends[i], err = link.CreateTUN("tun0"); return err }))
+		check(t, ns.Do(func() (err error) { ends[i], err = link.CreateTUN("tun0", 1); return err }))
 		t.Cleanup(func() { check(t, ends[i].Close()) })
 		check(t, ns.SetUp("tun0"))
 		check(t, ns.AddAddress("tun0", netip.PrefixFrom(addrs[i], 64)))

@@ -19,7 +19,7 @@ func TestRefusedDescriptorIsClosedOnce(t *testing.T) {
 		return fd
 	}
 	fd := number()
-	if _, err := newTUN(fd); err == nil {
+	if _, _, err := newQueue(new(TUN), fd); err == nil {
 		t.Fatalf("%s was taken for a TUN", os.DevNull)
 	}
 	var mine []int

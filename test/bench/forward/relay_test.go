@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"strings"
 
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
@@ -31,6 +32,9 @@ func relayMain(name string) {
 	run := map[string]func(name string) error{
 		"plain": plain, "engine": engine, "wireguard": wireguard, "gvisor": gvisor,
 	}[name]
+	if strings.HasPrefix(name, "x") { // EXP
+		run = exper // EXP
+	} // EXP
 	if err := run(name); err != nil {
 		fmt.Fprintln(os.Stderr, name+":", err)
 		os.Exit(1)
@@ -93,7 +97,7 @@ func openTUN(name string, flags uint16) (int, error) {
 // engine is router6d's own ports and batches, with no routing between.
 func engine(name string) error {
 	pool := link.NewPool(2 * runtime.GOMAXPROCS(0))
-	return both(func(i int) (*link.TUN, error) { return link.CreateTUN(relayDevice(name, i)) },
+	return both(func(i int) (*link.TUN, error) { return link.CreateTUN(relayDevice(name, i), 1) },
 		func(from, to *link.TUN) { engineRelay(from, to, link.NewBatch(pool)) })
 }
 
