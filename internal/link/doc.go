@@ -13,6 +13,6 @@
 //	              ▲                 vnet header directly before the packet,
 //	              └ vnet header     so that it is read and written in one call
 //
-// Files in reading order: packet.go, offload.go, arena.go, port.go, tun.go,
-// pipe.go.
+// Files in reading order: packet.go, offload.go, segment.go, arena.go, port.go,
+// tun.go, queue.go, sleep.go, rawio.go, pipe.go.
 package link

@@ -12,3 +12,11 @@ func BatchOf(pkts ...[]byte) *Batch {
 	}
 	return b
 }
+
+// BatchOfFrame is a batch of the packet that a TUN reads as the virtio-net header h
+// and pkt.
+func BatchOfFrame(h, pkt []byte) *Batch {
+	b := BatchOf(pkt)
+	b.At(0).Offload.decode(h, b.At(0).Bytes())
+	return b
+}

@@ -185,15 +185,7 @@ func (t *TUN) Send(v *Vector) error {
 		return ErrSevered // the dead file would take it all
 	}
 	q := t.queues[v.Queue%len(t.queues)]
-	var last error
-	v.Keep(func(p *Packet) bool {
-		err := q.write(p)
-		if err != nil {
-			last = err
-		}
-		return err != nil
-	})
-	return last
+	return v.each(q.write)
 }
 
 // Interrupt implements Port.

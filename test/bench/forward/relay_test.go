@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
-	"strings"
 
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
@@ -32,9 +31,6 @@ func relayMain(name string) {
 	run := map[string]func(name string) error{
 		"plain": plain, "engine": engine, "wireguard": wireguard, "gvisor": gvisor,
 	}[name]
-	if strings.HasPrefix(name, "x") { // EXP
-		run = exper // EXP
-	} // EXP
 	if err := run(name); err != nil {
 		fmt.Fprintln(os.Stderr, name+":", err)
 		os.Exit(1)
