@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -110,23 +111,36 @@ func (m *Manager) reserve(ctx context.Context, name string) error {
 func prepare(c config.Interface) (*link.TUN, Settings, error) {
 	s := Settings{Name: c.Name, MTU: c.MTU, HopLimit: c.HopLimit, Addresses: c.Addresses, FromFile: c.Line != 0}
 	if c.Mode == config.ModeAttach {
-		return attachDevice(s)
+		return attachDevice(s, c.Queues)
 	}
 	k := config.Kernel{TxQueueLen: config.DefaultTxQueueLen}
 	if c.Kernel != nil {
 		k = *c.Kernel
 	}
 	if k.Netns.Path() == "" {
-		return createHere(s, k)
+		return createHere(s, k, queues(c.Queues))
 	}
-	return createIn(s, k)
+	return createIn(s, k, queues(c.Queues))
+}
+
+// queues is how many workers a device gets. A CPU for the stack at each end of a
+// flow is left to those: on two CPUs a second worker only takes from them.
+func queues(asked int) int {
+	const most = 8
+	if asked > 0 {
+		return asked
+	}
+	return min(max(1, runtime.GOMAXPROCS(0)/2), most) // GOMAXPROCS knows the limit of the cgroup
 }
 
 // attachDevice takes a persistent device as it is.
-func attachDevice(s Settings) (*link.TUN, Settings, error) {
-	t, err := link.AttachTUN(s.Name, 1)
+func attachDevice(s Settings, asked int) (*link.TUN, Settings, error) {
+	t, err := link.AttachTUN(s.Name, queues(asked))
 	if err != nil {
 		return nil, s, err
+	}
+	if n := len(t.Receivers()); n < asked {
+		return nil, s, errors.Join(fmt.Errorf("attach tun %s: %d queues: it was made without multi_queue", s.Name, asked), t.Close())
 	}
 	l, err := netlink.LinkByName(s.Name)
 	if err != nil {
@@ -139,8 +153,8 @@ func attachDevice(s Settings) (*link.TUN, Settings, error) {
 }
 
 // createHere makes a device in the router's own namespace.
-func createHere(s Settings, k config.Kernel) (*link.TUN, Settings, error) {
-	t, err := link.CreateTUN(s.Name, 1)
+func createHere(s Settings, k config.Kernel, n int) (*link.TUN, Settings, error) {
+	t, err := link.CreateTUN(s.Name, n)
 	if err != nil {
 		return nil, s, err
 	}
@@ -155,7 +169,7 @@ func createHere(s Settings, k config.Kernel) (*link.TUN, Settings, error) {
 
 // createIn makes a device here and moves it: a descriptor opened in the other
 // namespace would keep that namespace alive for ever.
-func createIn(s Settings, k config.Kernel) (*link.TUN, Settings, error) {
+func createIn(s Settings, k config.Kernel, n int) (*link.TUN, Settings, error) {
 	ns, err := os.Open(k.Netns.Path())
 	if err != nil {
 		return nil, s, fmt.Errorf("interface %s: network namespace %s: %w", s.Name, k.Netns, err)
@@ -167,7 +181,7 @@ func createIn(s Settings, k config.Kernel) (*link.TUN, Settings, error) {
 			"(in a container, leave netns out and move the device from the host with deploy/move-end): %w", s.Name, k.Netns, err)
 	}
 	defer h.Close()
-	t, err := link.CreateTUN("r6-%d", 1)
+	t, err := link.CreateTUN("r6-%d", n)
 	if err != nil {
 		return nil, s, err
 	}

@@ -33,6 +33,7 @@ func interfaceAdd(socket *string) *cobra.Command {
 	recreate := f.Bool("recreate", false, "make it again when someone else deletes it")
 	mtu := f.Int("mtu", 0, "MTU (default 1500)")
 	hopLimit := f.Int("hop-limit", 0, "hop limit of the router's own packets (default 64)")
+	queues := f.Int("queues", 0, "workers that read from it (default by the number of CPUs)")
 	addresses := f.StringSlice("address", nil, "the router's own address on it, with length; may be repeated")
 	netns := f.String("netns", "", "network namespace of the kernel's end: a name, a path or pid:N")
 	kernelAddresses := f.StringSlice("kernel-address", nil, "address of the kernel's end, with length; may be repeated")
@@ -44,7 +45,7 @@ func interfaceAdd(socket *string) *cobra.Command {
 			"netns": *netns, "addresses": *kernelAddresses, "routes": *kernelRoutes, "txqueuelen": *queue,
 		})
 		settings := given(map[string]any{
-			"mode": *mode, "recreate": *recreate, "mtu": *mtu, "hop-limit": *hopLimit, "addresses": *addresses,
+			"mode": *mode, "recreate": *recreate, "mtu": *mtu, "hop-limit": *hopLimit, "queues": *queues, "addresses": *addresses,
 		})
 		if len(kernel) > 0 {
 			settings["kernel"] = kernel

@@ -53,6 +53,7 @@ type Interface struct {
 	Recreate  bool // false unless Mode is ModeCreate
 	MTU       int
 	HopLimit  uint8          // never zero
+	Queues    int            // each with a worker; zero: as many as there are CPUs for
 	Addresses []netip.Prefix // the router's own, each with the length of its link; not masked
 	Kernel    *Kernel        // the other end; nil leaves it alone, as ModeAttach always does
 	Line      int            // in the file; zero if it came from elsewhere

@@ -75,6 +75,7 @@ func (d *decoder) iface(n *node, name string) Interface {
 		{"recreate", into(d, &i.Recreate, "true or false", parseBool)},
 		{"mtu", into(d, &i.MTU, "a whole number", ParseMTU)},
 		{"hop-limit", into(d, &i.HopLimit, "a whole number", ParseHopLimit)},
+		{"queues", into(d, &i.Queues, "a whole number", ParseQueues)},
 		{"addresses", func(n *node) { i.Addresses = each(d, n, "an address", ParseAddress, d.claims.own(name)) }},
 		{"kernel", func(n *node) { i.Kernel = d.kernel(n, name) }}, // after addresses, which it must not repeat
 	})

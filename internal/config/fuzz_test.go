@@ -110,6 +110,7 @@ func (d *drawer) iface(name string) config.Interface {
 	}
 	i.MTU = rapid.IntRange(1280, 65535).Draw(d.T, "mtu")
 	i.HopLimit = rapid.Uint8Range(1, 255).Draw(d.T, "hop limit")
+	i.Queues = rapid.IntRange(0, 16).Draw(d.T, "queues")
 	i.Addresses = d.prefixes(d.address)
 	if rapid.Bool().Draw(d.T, "attach") {
 		i.Mode = config.ModeAttach

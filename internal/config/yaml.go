@@ -49,6 +49,7 @@ func (i Interface) yaml() string {
 	fs.add("recreate", "true", i.Recreate)
 	fs.add("mtu", strconv.Itoa(i.MTU), i.MTU != DefaultMTU)
 	fs.add("hop-limit", strconv.Itoa(int(i.HopLimit)), i.HopLimit != DefaultHopLimit)
+	fs.add("queues", strconv.Itoa(i.Queues), i.Queues != 0)
 	fs.add("addresses", prefixes(i.Addresses), len(i.Addresses) > 0)
 	if i.Kernel != nil {
 		fs.add("kernel", i.Kernel.yaml(), true)

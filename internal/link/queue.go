@@ -94,10 +94,10 @@ func adopt(f *os.File) (*os.File, int, error) {
 func (q *queue) Recv(b *Batch) error {
 	q.batch, q.err = b, nil
 	if err := q.sleep.until(q.ready); err != nil {
-		if q.t.stopped.Load() || errors.Is(err, os.ErrDeadlineExceeded) {
-			return ErrInterrupted
-		}
-		return fmt.Errorf("%w: %w", ErrGone, err)
+		q.err = fmt.Errorf("%w: %w", ErrGone, err)
+	}
+	if q.err != nil && q.t.stopped.Load() {
+		return ErrInterrupted // whatever came first
 	}
 	// After a batch it asks again as often as that had packets: where many come,
 	// more come at once, and asking costs a tenth of a packet. Idle ones sleep.

@@ -187,6 +187,7 @@ func settings(a, b config.Interface) (fixed, changed []string) {
 	}
 	differ(&fixed, "mode", a.Mode == b.Mode)
 	differ(&fixed, "mtu", a.MTU == b.MTU)
+	differ(&fixed, "queues", a.Queues == b.Queues)
 	differ(&fixed, "kernel", sameKernel(a.Kernel, b.Kernel))
 	differ(&changed, "addresses", slices.Equal(a.Addresses, b.Addresses))
 	differ(&changed, "hop-limit", a.HopLimit == b.HopLimit)
