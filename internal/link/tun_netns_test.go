@@ -717,3 +717,33 @@ func TestAttachTUNTakesAsManyQueuesAsThereMayBe(t *testing.T) {
 		check(t, d.Close())
 	}
 }
+
+// A device that is read and written allocates nothing.
+func TestTUNDoesNotAllocate(t *testing.T) {
+	nstest.Privileged(t)
+	nstest.NoLeaks(t)
+	d, out := create(t, "r6t"), create(t, "r6out")
+	setUp(t, "r6t")
+	setUp(t, "r6out")
+	const runs = 5
+	in, err := netlab.OpenInjector(self(t), "r6t")
+	check(t, err)
+	for range (runs + 1) * link.VectorSize { // one run more to warm up
+		check(t, in.Send(netlab.EtherTypeIPv6, packet(100)))
+	}
+	check(t, in.Close())
+	b := link.NewBatch(link.NewPool(1))
+	n := testing.AllocsPerRun(runs, func() {
+		check(t, d.Recv(b))
+		if b.Len() == 0 {
+			t.Error("nothing was received")
+		}
+		check(t, out.Send(&b.Vector))
+		b.End()
+	})
+	if n != 0 {
+		t.Errorf("allocations for a batch = %v, want 0", n)
+	}
+	check(t, d.Close())
+	check(t, out.Close())
+}

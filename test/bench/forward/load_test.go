@@ -48,6 +48,7 @@ type arrived struct {
 	packets, bytes float64
 	took           time.Duration
 	lost           float64
+	weaker         float64 // of two directions, the share of the one that got less
 	p50, p99       time.Duration
 }
 
@@ -153,6 +154,9 @@ func readIperf(b []byte, datagrams float64) (a arrived, err error) {
 		return a, nil
 	}
 	a.bytes = e.Received.Bytes + e.Reverse.Bytes
+	if a.bytes > 0 {
+		a.weaker = min(e.Received.Bytes, e.Reverse.Bytes) / a.bytes
+	}
 	a.took = time.Duration(e.Received.Seconds * 1e9)
 	return a, nil
 }

@@ -29,6 +29,7 @@ type sample struct {
 	Value       float64 `json:"value"` // in the load's unit
 	P99         float64 `json:"p99_us,omitempty"`
 	Lost        float64 `json:"lost,omitempty"`
+	Weaker      float64 `json:"weaker_share,omitempty"`
 	CPUPacket   float64 `json:"cpu_ns_per_packet,omitempty"` // of the contestant's process
 	CPUGigabyte float64 `json:"cpu_s_per_gb,omitempty"`
 }
@@ -66,7 +67,7 @@ func (r *results) run(t *testing.T, l *load, s *scene) {
 		t.Errorf("%s through %s: %v", l.name, s.name, err)
 		return
 	}
-	x := sample{Lost: a.lost}
+	x := sample{Lost: a.lost, Weaker: a.weaker}
 	switch l.unit {
 	case gigabits:
 		x.Value = a.bytes * 8 / 1e9 / a.took.Seconds()
@@ -193,11 +194,27 @@ func (r *results) ratios() (all []named) {
 				add(l.name+"_vs_"+s.name, l.name, ours, l.name, s.name)
 			}
 		}
+		for _, s := range r.scenes {
+			if s.pid != 0 && s.name != ours && !s.extra {
+				r.addCPU(&all, l, s.name)
+			}
+		}
 		add(l.name+"_full_vs_10", l.name, "router6d_full", l.name, ours)
 		add(l.name+"_64if_vs_2", l.name, "router6d_64if", l.name, ours)
 	}
 	add("tcp1_churn_vs_calm", "churn_tcp1", ours, "tcp1", ours)
 	return all
+}
+
+// addCPU adds how many times the CPU of another contestant's process ours needs for
+// the same work: what the machine does beside does not count.
+func (r *results) addCPU(all *[]named, l *load, who string) {
+	of := func(x sample) float64 { return x.CPUGigabyte }
+	a, okA := r.median(l.name, ours, of)
+	b, okB := r.median(l.name, who, of)
+	if okA && okB && b > 0 {
+		*all = append(*all, named{l.name + "_cpu_vs_" + who, a / b})
+	}
 }
 
 func (r *results) figures() (all []named) {
@@ -215,9 +232,8 @@ func (r *results) figures() (all []named) {
 			case kilo:
 				add("_cpu_ns_per_packet", func(x sample) float64 { return x.CPUPacket })
 			case gigabits:
-				if strings.HasPrefix(l.name, "tcp") {
-					add("_cpu_s_per_gb", func(x sample) float64 { return x.CPUGigabyte })
-				}
+				add("_weaker_share", func(x sample) float64 { return x.Weaker })
+				add("_cpu_s_per_gb", func(x sample) float64 { return x.CPUGigabyte })
 			}
 		}
 	}
