@@ -10,7 +10,8 @@
 //	                                                +------------------+
 //
 // All contestants are up all the time, each between two namespaces of its own, and
-// take turns: every load is run through all of them before it is run again. A
+// take turns: every load is run through all of them before it is run again, and none
+// begins before the one before it has come to rest. A
 // figure is the median of its rounds; a ratio the median of the rounds' ratios, so
 // that what else goes on in a machine falls on both sides of it.
 //

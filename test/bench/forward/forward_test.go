@@ -43,7 +43,7 @@ func TestBenchForward(t *testing.T) {
 		for _, l := range loads {
 			if chosen(*only, l.name) {
 				t.Logf("round %d of %d: %s", round+1, *rounds, l.name)
-				r.round(t, l)
+				r.round(t, l, round)
 			}
 		}
 	}

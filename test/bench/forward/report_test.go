@@ -44,12 +44,32 @@ func newResults(scenes []*scene) *results {
 	return &results{scenes: scenes, samples: map[string]map[string][]sample{}, idleCPU: map[string]float64{}}
 }
 
-// round runs a load once through everybody whom it concerns.
-func (r *results) round(t *testing.T, l *load) {
+// round runs a load once through everybody whom it concerns, in every round from
+// another one on: none always comes after the same.
+func (r *results) round(t *testing.T, l *load, n int) {
 	t.Helper()
-	for _, s := range r.scenes {
+	for i := range r.scenes {
+		s := r.scenes[(i+n)%len(r.scenes)]
 		if l.concerns(s) {
 			r.run(t, l, s)
+			s.settle(t)
+		}
+	}
+}
+
+// settle returns when a contestant has worked off what it still had.
+func (s *scene) settle(t *testing.T) {
+	t.Helper()
+	const window, idle, most = 20 * time.Millisecond, time.Millisecond, 100
+	for range most {
+		if s.pid == 0 {
+			time.Sleep(window)
+			return
+		}
+		before := cpu(t, s.pid)
+		time.Sleep(window)
+		if cpu(t, s.pid)-before < idle {
+			return
 		}
 	}
 }
