@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
+	"sync"
 
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
@@ -25,10 +25,13 @@ const maxPolls = 10
 // read and written by its number, virtio-net header included.
 type queue struct {
 	t     *TUN
-	file  *os.File // the only owner of the descriptor, and unknown to Go's poller
-	raw   syscall.RawConn
 	fd    int // valid until close, which waits for a grace period
 	sleep *sleeper
+
+	// Who asks the device is on another goroutine than who closes it, and when it is
+	// closed its name must be free. Never taken per batch.
+	mu     sync.Mutex
+	closed bool
 
 	ready func(ep uintptr) bool // receive, bound once
 	batch *Batch                // of the Recv in progress
@@ -48,46 +51,32 @@ func newQueue(t *TUN, fd int) (*queue, string, error) {
 	q.ready = q.receive
 	// Nothing is kept of the Device: it has buffers of its own, a quarter of a
 	// megabyte each, and has told Go's poller of the descriptor.
-	if q.file, q.fd, err = adopt(dev.File()); err != nil {
+	if q.fd, err = adopt(dev.File()); err != nil {
 		return nil, "", err
-	}
-	if q.raw, err = q.file.SyscallConn(); err != nil {
-		return nil, "", errors.Join(err, q.file.Close())
 	}
 	// The library asks for offloads without ECN; a kernel older than 6.2 has no
 	// USO, and then cuts UDP itself.
 	if err := unix.IoctlSetInt(q.fd, unix.TUNSETOFFLOAD, tunOffloads|tunUDPOffloads); err != nil {
 		err = unix.IoctlSetInt(q.fd, unix.TUNSETOFFLOAD, tunOffloads)
 		if err != nil {
-			return nil, "", errors.Join(fmt.Errorf("set offloads: %w", err), q.file.Close())
+			return nil, "", errors.Join(fmt.Errorf("set offloads: %w", err), unix.Close(q.fd))
 		}
 	}
 	if q.sleep, err = newSleeper(q.fd); err != nil {
-		return nil, "", errors.Join(err, q.file.Close())
+		return nil, "", errors.Join(err, unix.Close(q.fd))
 	}
 	return q, name, nil
 }
 
-// adopt takes f, and returns another file of the same device that Go's poller does
-// not watch.
-func adopt(f *os.File) (*os.File, int, error) {
+// adopt takes f, and returns another descriptor of the same device.
+func adopt(f *os.File) (fd int, err error) {
 	defer f.Close() //nolint:errcheck // the other one keeps the device
 	raw, err := f.SyscallConn()
 	if err != nil {
-		return nil, 0, err
+		return 0, err
 	}
-	var fd int
 	e := raw.Control(func(old uintptr) { fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) })
-	if err := errors.Join(e, err); err != nil {
-		return nil, 0, err
-	}
-	// A file whose descriptor blocks is not watched; then ours does not block.
-	err = unix.SetNonblock(fd, false)
-	adopted := os.NewFile(uintptr(fd), f.Name())
-	if err := errors.Join(err, unix.SetNonblock(fd, true)); err != nil {
-		return nil, 0, errors.Join(err, adopted.Close())
-	}
-	return adopted, fd, nil
+	return fd, errors.Join(e, err)
 }
 
 // Recv implements Receiver. One goroutine at a time.
@@ -177,16 +166,26 @@ func (q *queue) write(p *Packet) error {
 // control calls fn with the descriptor, which can't be closed meanwhile; it fails
 // if it is closed already.
 func (q *queue) control(fn func(fd int)) error {
-	return q.raw.Control(func(fd uintptr) { fn(int(fd)) })
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return os.ErrClosed
+	}
+	fn(q.fd)
+	return nil
 }
 
-func (q *queue) close() error { return errors.Join(q.sleep.close(), q.file.Close()) }
+// close is done when the device has let go of the descriptor.
+func (q *queue) close() error {
+	if err := q.control(func(int) { q.closed = true }); err != nil {
+		return err
+	}
+	return errors.Join(q.sleep.close(), unix.Close(q.fd))
+}
 
 // sever puts a dead file in the descriptor's place. If it was closed already, so
 // is the device.
 func (q *queue) sever() (err error) {
-	if q.control(func(fd int) { err = bury(fd) }) != nil {
-		return nil
-	}
+	_ = q.control(func(fd int) { err = bury(fd) })
 	return err
 }
