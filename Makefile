@@ -8,7 +8,7 @@ FUZZ   ?= 30s
 # What the tests and the demo need from Debian besides Go: real peers.
 PACKAGES := iproute2 iperf3 iputils-ping tcpdump tshark ndisc6 python3-scapy docker.io systemd
 
-.PHONY: all build demo test privileged unit check fuzz bench bench-detach bench-fib peers clean
+.PHONY: all build demo test privileged unit check fuzz bench bench-detach bench-fib bench-forward peers clean
 
 all: build
 
@@ -60,6 +60,11 @@ bench-detach: build
 bench-fib:
 	@mkdir -p bin
 	$(GO) test -tags bench -count=1 -timeout 10m -v -run FIB ./test/bench -args -fib-json $(CURDIR)/bin/bench-fib.json
+
+# Forwarding beside the kernel, relays and gVisor, in about nine minutes; FORWARD
+# passes options, as in FORWARD='-rounds 1 -only tcp1 -contestants router6d,kernel'.
+bench-forward: build
+	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -tags bench -count=1 -timeout 30m -v ./test/bench/forward -args -json $(CURDIR)/bin/bench-forward.json $(FORWARD)
 
 # Installs what is missing, with apt-get.
 peers:

@@ -323,6 +323,28 @@ func TestFullPortTakesWhatItCan(t *testing.T) {
 	}
 }
 
+// A port that is full loses its own packets, and those of others in the same batch
+// go their way.
+func TestFullPortHoldsUpNobody(t *testing.T) {
+	s := newScene(t)
+	const depth, each = 1024, 20
+	for range depth {
+		s.a.Send(udp(hostA, hostB))
+		s.Settle()
+	}
+	for range each {
+		s.a.Send(udp(hostA, hostB), udp(hostA, hostC))
+	}
+	for range each {
+		wantPacket(t, s.c.Expect(), forwarded(udp(hostA, hostC)))
+	}
+	s.Settle()
+	if st := s.Stats(); st.Dropped[dataplane.InterfaceFull] != each || st.TotalDropped() != each || !st.Balanced() {
+		t.Errorf("dropped as full, dropped, balanced = %d, %d, %v, want %d, %d, true",
+			st.Dropped[dataplane.InterfaceFull], st.TotalDropped(), st.Balanced(), each, each)
+	}
+}
+
 // What must never happen is noticed when it does: here the interface loses its
 // carrier, and nobody takes it out of the table.
 func TestDropDeadInterface(t *testing.T) {

@@ -706,10 +706,10 @@ func TestEthernetFlood(t *testing.T) {
 	}
 }
 
-// frames is a port with frames that costs nothing.
-type frames struct{ own }
+// framed is a port with frames that costs nothing.
+type framed struct{ own }
 
-func (frames) HardwareAddr() [6]byte { return lab.RouterMAC }
+func (framed) HardwareAddr() [6]byte { return lab.RouterMAC }
 
 // hostF is on another Ethernet link.
 const hostF = "2001:db8:e2::2"
@@ -729,7 +729,7 @@ func newEthernetRig(t testing.TB) *rig {
 		s := lab.Settings(name, x.own+"/64")
 		s.Neighbors = x.neighbors
 		g.r.Turn(func(turn *loop.Turn) {
-			id, err := g.r.Interfaces.Attach(turn, frames{}, s)
+			id, err := g.r.Interfaces.Attach(turn, framed{}, s)
 			if err != nil {
 				t.Error(err)
 			}

@@ -16,7 +16,7 @@ type Stepper struct {
 
 // NewStepper reads from rx as if it were in's. It takes in.
 func NewStepper(p *Plane, in *ifmgr.Handle, rx link.Receiver) *Stepper {
-	return &Stepper{p, p.newWorker("stepper", in, rx)}
+	return &Stepper{p, p.newWorker("stepper", in, rx, 0)}
 }
 
 // In is the interface it reads from.

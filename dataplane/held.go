@@ -67,7 +67,7 @@ func (w *worker) end(why Drop, in *ifmgr.Interface) {
 // newSender is for an interface with frames; it ends with Ended.
 func (p *Plane) newSender(h *ifmgr.Handle) {
 	if h.Neighbors() != nil {
-		p.senders[h.ID()] = p.newWorker(h.Name(), p.ifs.Blackhole(), nil)
+		p.senders[h.ID()] = p.newWorker(h.Name(), p.ifs.Blackhole(), nil, 0)
 	}
 }
 

@@ -29,7 +29,7 @@ type Injector struct {
 // NewInjector returns an Injector. The name is what a late grace period reports.
 // Its packets come in through the blackhole interface.
 func (p *Plane) NewInjector(name string) *Injector {
-	return &Injector{p, p.newWorker(name, p.ifs.Blackhole(), nil)}
+	return &Injector{p, p.newWorker(name, p.ifs.Blackhole(), nil, 0)}
 }
 
 // Inject sends the packet in b, of which it makes a copy. A hop limit of zero is

@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/router6d/router6d/fib"
 	"github.com/router6d/router6d/ifmgr"
@@ -13,8 +14,10 @@ import (
 // batches. There are as many queues as a batch ever had ways out, at most one a
 // packet.
 type outbox struct {
+	queue  int // that the packets came from, and leave by, of ports with several
 	queues []*queue
 	used   int
+	last   [64]uint8 // where an interface was found, by the low bits of its ID
 }
 
 type queue struct {
@@ -24,18 +27,26 @@ type queue struct {
 
 // to returns the queue of the interface.
 func (o *outbox) to(via *ifmgr.Interface) *queue {
-	for _, q := range o.queues[:o.used] {
-		if q.via.ID() == via.ID() {
-			return q
-		}
+	hint := &o.last[via.ID()%64]
+	if i := int(*hint); i < o.used && o.queues[i].via == via {
+		return o.queues[i]
 	}
+	i := slices.IndexFunc(o.queues[:o.used], func(q *queue) bool { return q.via == via })
+	if i < 0 {
+		i = o.add(via)
+	}
+	*hint = uint8(i)
+	return o.queues[i]
+}
+
+// add begins the queue of an interface.
+func (o *outbox) add(via *ifmgr.Interface) (i int) {
 	if o.used == len(o.queues) {
-		o.queues = append(o.queues, new(queue))
+		o.queues = append(o.queues, &queue{v: link.Vector{Queue: o.queue}})
 	}
-	q := o.queues[o.used]
+	o.queues[o.used].via = via
 	o.used++
-	q.via = via
-	return q
+	return o.used - 1
 }
 
 // send puts the packet on its way, unless the lookup was wrong: that an

@@ -68,29 +68,38 @@ func New(t *fib.Table, ifs *ifmgr.Manager, l *loop.Loop, d *epoch.Domain) *Plane
 	}
 }
 
-// Attached starts the worker of an interface that has a queue of its own. The
-// worker ends when the port is interrupted, and detaches the interface if the
-// device fails.
+// Attached starts a worker for each queue of an interface, if it has any. Workers
+// end when the port is interrupted, and detach the interface if the device fails.
 func (p *Plane) Attached(t *loop.Turn, id ifmgr.ID) {
+	for queue := 0; p.attached(t, id, queue); queue++ {
+	}
+}
+
+// attached starts the worker of one queue, and reports false if there is none.
+func (p *Plane) attached(t *loop.Turn, id ifmgr.ID, queue int) bool {
 	h, err := p.ifs.Acquire(t, id, ifmgr.Worker)
 	if err != nil {
-		return // gone again before anyone could read from it
+		return false // gone again before anyone could read from it
 	}
-	p.newSender(h)
-	rx, ok := h.Receiver()
-	if !ok {
+	if queue == 0 {
+		p.newSender(h)
+	}
+	all := h.Receivers()
+	if queue >= len(all) {
 		h.Release()
-		return
+		return false
 	}
-	w := p.newWorker(h.Name(), h, rx)
+	w := p.newWorker(h.Name(), h, all[queue], queue)
 	p.workers.Go(func() { p.work(w) })
+	return true
 }
 
 // newWorker takes in.
-func (p *Plane) newWorker(name string, in *ifmgr.Handle, rx link.Receiver) *worker {
+func (p *Plane) newWorker(name string, in *ifmgr.Handle, rx link.Receiver, queue int) *worker {
 	w := &worker{
 		in: in, rx: rx, fib: p.fib, doubt: p.doubt, plane: p, seed: p.seed,
 		tapped: &p.taps,
+		out:    outbox{queue: queue},
 		reader: p.dom.Register(name),
 		batch:  link.NewBatch(p.arenas),
 		errors: newLimiter(errorRate, errorBurst),

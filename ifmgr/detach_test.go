@@ -155,7 +155,7 @@ func TestDeafPortIsSevered(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			rx, _ := i.Receiver()
+			rx := i.Receivers()[0]
 			readers.Go(func() {
 				defer i.Release()
 				if err := rx.Recv(nil); !errors.Is(err, link.ErrGone) {

@@ -99,11 +99,16 @@ func (i *Interface) Name() string { return i.name }
 // Port is the interface's port without its off switches.
 func (i *Interface) Port() link.Sender { return i.port }
 
-// Receiver is the port's queue; ok is false for one that has none, as a port
-// stacked on another.
-func (i *Interface) Receiver() (rx link.Receiver, ok bool) {
-	rx, ok = i.port.(link.Receiver)
-	return rx, ok
+// Receivers is the port's queues; none for one that has none, as a port stacked on
+// another.
+func (i *Interface) Receivers() []link.Receiver {
+	switch p := i.port.(type) {
+	case link.Queued:
+		return p.Receivers()
+	case link.Receiver:
+		return []link.Receiver{p}
+	}
+	return nil
 }
 
 // MTU is the size in bytes of the largest packet the interface takes.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -130,17 +131,18 @@ type device interface {
 
 // open opens the device of an interface under a name.
 func open(c config.Interface, name string) (device, error) {
+	n := queues(c.Queues)
 	switch {
 	case c.Type == config.TypePacket:
 		return opened(link.OpenPacketSocket(name, c.MAC))
 	case c.Type == config.TypeTAP && c.Mode == config.ModeAttach:
-		return opened(link.AttachTAP(name, c.MAC))
+		return opened(link.AttachTAP(name, c.MAC, n))
 	case c.Type == config.TypeTAP:
-		return opened(link.CreateTAP(name, c.MAC))
+		return opened(link.CreateTAP(name, c.MAC, n))
 	case c.Mode == config.ModeAttach:
-		return opened(link.AttachTUN(name))
+		return opened(link.AttachTUN(name, n))
 	}
-	return opened(link.CreateTUN(name))
+	return opened(link.CreateTUN(name, n))
 }
 
 // opened keeps a nil pointer from being a device.
@@ -182,11 +184,24 @@ func prepare(c config.Interface) (device, Settings, error) {
 	return createIn(s, c)
 }
 
+// queues is how many workers a device gets. A CPU for the stack at each end of a
+// flow is left to those: on two CPUs a second worker only takes from them.
+func queues(asked int) int {
+	const most = 8
+	if asked > 0 {
+		return asked
+	}
+	return min(max(1, runtime.GOMAXPROCS(0)/2), most) // GOMAXPROCS knows the limit of the cgroup
+}
+
 // attachDevice takes a persistent device as it is.
 func attachDevice(s Settings, c config.Interface) (device, Settings, error) {
 	t, err := open(c, s.Name)
 	if err != nil {
 		return nil, s, err
+	}
+	if q, ok := t.(link.Queued); ok && len(q.Receivers()) < c.Queues {
+		return nil, s, errors.Join(fmt.Errorf("attach %s %s: %d queues: it was made without multi_queue", s.Type, s.Name, c.Queues), t.Close())
 	}
 	l, err := netlink.LinkByName(s.Name)
 	if err != nil {

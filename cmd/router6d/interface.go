@@ -38,6 +38,7 @@ func interfaceAdd(socket *string) *cobra.Command {
 	lower := f.String("lower", "", "interface that it is on (vlan)")
 	vlan := f.Int("vlan", 0, "VLAN ID on the lower interface (vlan)")
 	protocol := f.String("protocol", "", "802.1q or 802.1ad (vlan; default 802.1q)")
+	queues := f.Int("queues", 0, "workers that read from it (default by the number of CPUs)")
 	addresses := f.StringSlice("address", nil, "the router's own address on it, with length; may be repeated")
 	netns := f.String("netns", "", "network namespace of the kernel's end: a name, a path or pid:N")
 	kernelMAC := f.String("kernel-mac", "", "MAC address of the kernel's end (tap; default one that stays the same)")
@@ -54,7 +55,7 @@ func interfaceAdd(socket *string) *cobra.Command {
 		})
 		settings := given(map[string]any{
 			"type": *kind, "mode": *mode, "recreate": *recreate, "mtu": *mtu, "hop-limit": *hopLimit,
-			"mac": *mac, "lower": *lower, "vlan": *vlan, "protocol": *protocol, "addresses": *addresses,
+			"queues": *queues, "mac": *mac, "lower": *lower, "vlan": *vlan, "protocol": *protocol, "addresses": *addresses,
 		})
 		if len(kernel) > 0 {
 			settings["kernel"] = kernel

@@ -55,6 +55,7 @@ type Interface struct {
 	MTU       int            // zero where it is what another has: always of TypePacket
 	HopLimit  uint8          // never zero
 	MAC       MAC            // the router's; zero leaves it the choice
+	Queues    int            // each with a worker; zero: as many as there are CPUs for
 	Addresses []netip.Prefix // the router's own, each with the length of its link; not masked
 	// DADTransmits is how often others are asked whether an address is theirs; zero
 	// where there are no frames.

@@ -15,6 +15,9 @@ func ParseMTU(s string) (int, error) { return whole[int](s, 1280, math.MaxUint16
 // ParseHopLimit parses the hop limit of the router's own packets.
 func ParseHopLimit(s string) (uint8, error) { return whole[uint8](s, 1, math.MaxUint8) }
 
+// ParseQueues parses how many workers read from an interface.
+func ParseQueues(s string) (int, error) { return whole[int](s, 1, 16) }
+
 // ParseTxQueueLen parses how many packets the kernel holds for the router.
 func ParseTxQueueLen(s string) (int, error) { return whole[int](s, 1, 1_000_000) }
 

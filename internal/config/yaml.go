@@ -51,6 +51,7 @@ func (i Interface) yaml() string {
 	fs.add("recreate", "true", i.Recreate)
 	fs.add("mtu", strconv.Itoa(i.MTU), i.MTU != 0 && (i.MTU != DefaultMTU || !ours))
 	fs.add("hop-limit", strconv.Itoa(int(i.HopLimit)), i.HopLimit != DefaultHopLimit)
+	fs.add("queues", strconv.Itoa(i.Queues), i.Queues != 0)
 	fs.add("mac", quote(i.MAC.String()), i.MAC != MAC{})
 	fs.add("lower", quote(i.Lower), i.Lower != "")
 	fs.add("vlan", strconv.Itoa(int(i.VLAN.ID)), i.VLAN.ID != 0)

@@ -1,5 +1,7 @@
 package link
 
+import "sync/atomic"
+
 const (
 	// batchBytes ends a batch early, so that what was read is still in the
 	// second-level cache when it is written.
@@ -13,14 +15,11 @@ const (
 // An arena is the memory of one batch. Packets lie in it one behind the other,
 // each as long as it is, so that a batch of small ones stays small.
 type arena struct {
-	mem  []byte
+	lent atomic.Bool
+	mem  []byte // made when first lent
 	used int
 	pkts [2 * VectorSize]Packet // received, and originated
 	n    int
-}
-
-func newArena() *arena {
-	return &arena{mem: make([]byte, batchBytes+Headroom+MaxFrame+originBytes)}
 }
 
 // next returns a packet with room for size bytes. keep makes it stay.
@@ -39,25 +38,56 @@ func (a *arena) keep(p *Packet) {
 }
 
 // A Pool lends arenas to batches, and so bounds the memory of the packet path
-// whatever the number of ports: a port that has nothing to read holds none.
-type Pool struct{ free chan *arena }
+// whatever the number of ports: a port that has nothing to read holds none. A
+// batch gets the arena back that its predecessor had, if it can: that one is in
+// the cache.
+type Pool struct {
+	arenas  []arena
+	waiting atomic.Int32  // who found none
+	freed   chan struct{} // wakes them
+}
 
 // NewPool returns a pool of n arenas, of about half a megabyte each.
 func NewPool(n int) *Pool {
-	p := &Pool{free: make(chan *arena, n)}
-	for range n {
-		p.free <- nil // made when first lent
-	}
-	return p
+	return &Pool{arenas: make([]arena, n), freed: make(chan struct{}, n)}
 }
 
-func (p *Pool) get() *arena {
-	a := <-p.free
-	if a == nil {
-		a = newArena()
+// get lends an arena, last if it can be, and waits for one if all are lent.
+func (p *Pool) get(last *arena) *arena {
+	if last != nil && last.take() {
+		return last
+	}
+	if a := p.find(); a != nil {
+		return a
+	}
+	p.waiting.Add(1) // before looking again, or nobody might tell
+	defer p.waiting.Add(-1)
+	for {
+		if a := p.find(); a != nil {
+			return a
+		}
+		<-p.freed
+	}
+}
+
+func (p *Pool) find() *arena {
+	for i := range p.arenas {
+		if a := &p.arenas[i]; a.take() {
+			return a
+		}
+	}
+	return nil
+}
+
+func (a *arena) take() bool {
+	if a.lent.Load() || !a.lent.CompareAndSwap(false, true) {
+		return false
+	}
+	if a.mem == nil {
+		a.mem = make([]byte, batchBytes+Headroom+MaxFrame+originBytes)
 	}
 	a.used, a.n = 0, 0
-	return a
+	return true
 }
 
 func (p *Pool) put(a *arena) {
@@ -66,7 +96,13 @@ func (p *Pool) put(a *arena) {
 			a.mem[i] = 0xdb
 		}
 	}
-	p.free <- a
+	a.lent.Store(false)
+	if p.waiting.Load() > 0 {
+		select {
+		case p.freed <- struct{}{}:
+		default: // as many are told as there are arenas
+		}
+	}
 }
 
 // A Batch is what one Recv brought. It and its packets end with End; whoever
@@ -75,6 +111,7 @@ type Batch struct {
 	Vector
 	pool  *Pool
 	arena *arena // nil between batches
+	last  *arena // that it had before
 }
 
 // NewBatch returns an empty batch that borrows its arenas from pool.
@@ -85,7 +122,7 @@ func NewBatch(pool *Pool) *Batch { return &Batch{pool: pool} }
 func (b *Batch) begin() {
 	b.Reset()
 	if b.arena == nil {
-		b.arena = b.pool.get()
+		b.arena = b.pool.get(b.last)
 	}
 }
 
@@ -123,7 +160,7 @@ func (b *Batch) push(pkt []byte) {
 func (b *Batch) End() {
 	b.Reset()
 	if b.arena != nil {
-		b.pool.put(b.arena)
-		b.arena = nil
+		b.last, b.arena = b.arena, nil
+		b.pool.put(b.last)
 	}
 }

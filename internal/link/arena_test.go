@@ -2,6 +2,8 @@ package link
 
 import (
 	"bytes"
+	"runtime"
+	"sync"
 	"testing"
 )
 
@@ -99,8 +101,56 @@ func TestArenaComesBackFresh(t *testing.T) {
 			t.Errorf("length after end = %d, want 0", b.Len())
 		}
 	}
-	if len(pool.free) != 1 {
-		t.Errorf("free arenas = %d, want 1", len(pool.free))
+	if n := pool.lent(); n != 0 {
+		t.Errorf("lent arenas = %d, want 0", n)
+	}
+}
+
+func (p *Pool) lent() (n int) {
+	for i := range p.arenas {
+		if p.arenas[i].lent.Load() {
+			n++
+		}
+	}
+	return n
+}
+
+func TestBatchGetsItsArenaAgain(t *testing.T) {
+	pool := NewPool(3)
+	a, b := NewBatch(pool), NewBatch(pool)
+	for range 3 {
+		b.begin()
+		a.begin()
+		a.End()
+		a.begin()
+		if a.arena != &pool.arenas[1] {
+			t.Error("another arena than before, which was free")
+		}
+		b.End()
+		a.End()
+	}
+}
+
+// Nobody waits for ever, whoever comes when.
+func TestManyBatchesShareFewArenas(t *testing.T) {
+	pool := NewPool(2)
+	var wait sync.WaitGroup
+	for i := range 8 {
+		wait.Go(func() {
+			b := NewBatch(pool)
+			for range 2000 {
+				b.Inject([]byte{byte(i)})
+				runtime.Gosched()
+				if b.At(0).Bytes()[0] != byte(i) {
+					t.Error("two batches have one arena")
+				}
+				b.End()
+			}
+		})
+	}
+	wait.Wait()
+	if n := pool.lent(); n != 0 {
+		t.Errorf("lent arenas = %d, want 0", n)
 	}
 }
 

@@ -51,8 +51,9 @@ func (p *Packet) Trim(size int) {
 
 // A Vector is packets of one batch on their way to one port.
 type Vector struct {
-	pkts [VectorSize]*Packet
-	n    int
+	Queue int // of a port with several, the one that it leaves by
+	pkts  [VectorSize]*Packet
+	n     int
 }
 
 // Len is the number of packets.
@@ -99,4 +100,17 @@ func (v *Vector) Keep(keep func(*Packet) bool) {
 		}
 	}
 	v.n = n
+}
+
+// each calls send with each packet, and takes those sent out of v. It returns why
+// the last one that is left was not.
+func (v *Vector) each(send func(*Packet) error) (last error) {
+	v.Keep(func(p *Packet) bool {
+		err := send(p)
+		if err != nil {
+			last = err
+		}
+		return err != nil
+	})
+	return last
 }

@@ -34,6 +34,13 @@ type Receiver interface {
 	Recv(b *Batch) error
 }
 
+// Queued is of a port with several queues: each gets a worker, and the packets of
+// a flow stay in order.
+type Queued interface {
+	// Receivers has one for each queue, and is the same at every call.
+	Receivers() []Receiver
+}
+
 // A Port is a Sender with its off switches. Only ifmgr holds one.
 type Port interface {
 	Sender

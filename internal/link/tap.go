@@ -15,8 +15,8 @@ type TAP struct {
 
 // CreateTAP makes a TAP device in the caller's network namespace, as CreateTUN
 // does a TUN. The address is that of the router's end.
-func CreateTAP(name string, mac [6]byte) (*TAP, error) {
-	t, err := openTUN(name, unix.IFF_TAP|unix.IFF_TUN_EXCL)
+func CreateTAP(name string, mac [6]byte, queues int) (*TAP, error) {
+	t, err := create(name, unix.IFF_TAP, queues)
 	if err != nil {
 		return nil, fmt.Errorf("create tap %s: %w", name, err)
 	}
@@ -24,8 +24,8 @@ func CreateTAP(name string, mac [6]byte) (*TAP, error) {
 }
 
 // AttachTAP takes a persistent TAP device, as AttachTUN does a TUN.
-func AttachTAP(name string, mac [6]byte) (*TAP, error) {
-	t, err := attach(name, unix.IFF_TAP)
+func AttachTAP(name string, mac [6]byte, queues int) (*TAP, error) {
+	t, err := attach(name, unix.IFF_TAP, queues)
 	if err != nil {
 		return nil, fmt.Errorf("attach tap %s: %w", name, err)
 	}

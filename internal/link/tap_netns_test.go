@@ -18,7 +18,7 @@ var ours = [6]byte{2, 0, 0, 0, 0, 1}
 // createTAP makes a TAP device that is gone at the end of the test.
 func createTAP(t *testing.T, name string) *link.TAP {
 	t.Helper()
-	d, err := link.CreateTAP(name, ours)
+	d, err := link.CreateTAP(name, ours, 1)
 	check(t, err)
 	t.Cleanup(func() { _ = d.Close() }) // may be closed already
 	return d
@@ -82,17 +82,17 @@ func TestAttachTAPTakesAndLeaves(t *testing.T) {
 	nstest.NoLeaks(t)
 	persist(t, "kept", netlink.TUNTAP_MODE_TAP, 0)
 	persist(t, "tun", netlink.TUNTAP_MODE_TUN, 0)
-	if _, err := link.AttachTAP("tun", ours); err == nil {
+	if _, err := link.AttachTAP("tun", ours, 1); err == nil {
 		t.Error("a TUN was taken for a TAP")
 	}
-	if _, err := link.AttachTAP("nobody", ours); !errors.Is(err, link.ErrNotExist) {
+	if _, err := link.AttachTAP("nobody", ours, 1); !errors.Is(err, link.ErrNotExist) {
 		t.Errorf("attach what is not there = %v, want %v", err, link.ErrNotExist)
 	}
-	if _, err := link.CreateTAP("kept", ours); !errors.Is(err, link.ErrBusy) {
+	if _, err := link.CreateTAP("kept", ours, 1); !errors.Is(err, link.ErrBusy) {
 		t.Errorf("create what is kept = %v, want %v", err, link.ErrBusy)
 	}
 	for range 2 {
-		d, err := link.AttachTAP("kept", ours)
+		d, err := link.AttachTAP("kept", ours, 1)
 		check(t, err)
 		setUp(t, "kept")
 		kernelSends(t, "kept", frame(100))

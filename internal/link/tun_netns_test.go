@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/router6d/router6d/internal/header"
+	"github.com/router6d/router6d/internal/lab"
 	"github.com/router6d/router6d/internal/link"
 	"github.com/router6d/router6d/internal/netlab"
 	"github.com/router6d/router6d/internal/netlab/nstest"
@@ -31,7 +32,7 @@ func check(t testing.TB, err error) {
 // create makes a TUN device that is gone at the end of the test.
 func create(t *testing.T, name string) *link.TUN {
 	t.Helper()
-	d, err := link.CreateTUN(name)
+	d, err := link.CreateTUN(name, 1)
 	check(t, err)
 	t.Cleanup(func() { _ = d.Close() }) // may be closed already
 	return d
@@ -129,7 +130,7 @@ func TestRefusedNames(t *testing.T) {
 	check(t, err)
 	tests := []struct {
 		name string
-		open func(string) (*link.TUN, error)
+		open func(string, int) (*link.TUN, error)
 		of   string
 		want error // nil: any
 	}{
@@ -146,7 +147,7 @@ func TestRefusedNames(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			d, err := tt.open(tt.of)
+			d, err := tt.open(tt.of, 1)
 			if d != nil || err == nil {
 				check(t, d.Close())
 				t.Fatal("it was opened")
@@ -173,7 +174,7 @@ func TestAttachTUNThatIsNotThereMakesNothing(t *testing.T) {
 	stop := make(chan struct{})
 	check(t, netlink.LinkSubscribe(heard, stop))
 	for range 10 {
-		if _, err := link.AttachTUN("nobody"); !errors.Is(err, link.ErrNotExist) {
+		if _, err := link.AttachTUN("nobody", 1); !errors.Is(err, link.ErrNotExist) {
 			t.Errorf("attach = %v, want %v", err, link.ErrNotExist)
 		}
 	}
@@ -199,7 +200,7 @@ func TestAttachTUNTakesAndLeaves(t *testing.T) {
 			nstest.NoLeaks(t)
 			persist(t, name, netlink.TUNTAP_MODE_TUN, queues)
 			for range 2 {
-				d, err := link.AttachTUN(name)
+				d, err := link.AttachTUN(name, 1)
 				check(t, err)
 				setUp(t, name)
 				if err := d.Probe(); err != nil {
@@ -228,11 +229,11 @@ func TestAttachTUNWithAQueueInUse(t *testing.T) {
 	}
 	check(t, netlink.LinkAdd(d))
 	t.Cleanup(func() { check(t, netlink.LinkDel(device(t, "queues"))) })
-	if _, err := link.AttachTUN("queues"); !errors.Is(err, link.ErrBusy) {
+	if _, err := link.AttachTUN("queues", 1); !errors.Is(err, link.ErrBusy) {
 		t.Errorf("attach = %v, want %v", err, link.ErrBusy)
 	}
 	check(t, d.Fds[0].Close())
-	port, err := link.AttachTUN("queues")
+	port, err := link.AttachTUN("queues", 1)
 	check(t, err)
 	check(t, port.Close())
 }
@@ -472,10 +473,10 @@ type both interface {
 func TestSuperframesPassWhole(t *testing.T) {
 	nstest.Privileged(t)
 	t.Run("TUN", func(t *testing.T) {
-		relayTCP(t, 1500, func() (both, error) { return link.CreateTUN("tun0") })
+		relayTCP(t, 1500, func() (both, error) { return link.CreateTUN("tun0", 1) })
 	})
 	t.Run("TAP", func(t *testing.T) {
-		relayTCP(t, 1514, func() (both, error) { return link.CreateTAP("tun0", ours) })
+		relayTCP(t, 1514, func() (both, error) { return link.CreateTAP("tun0", ours, 1) })
 	})
 	t.Run("packet socket", func(t *testing.T) {
 		relayTCP(t, 1514, openFar)
@@ -569,4 +570,199 @@ func TestPacketsAreReadWholeAndInOrder(t *testing.T) {
 		}
 		b.End()
 	}
+}
+
+// flowPacket is the n-th packet of a flow.
+func flowPacket(flow, n int) []byte {
+	data := binary.BigEndian.AppendUint32(nil, uint32(n))
+	return lab.UDP("2001:db8:1::1", "2001:db8:2::2", uint16(1000+flow), 9, data)
+}
+
+// queues reads from every queue of a device until it has had so many packets of
+// flows, and tells which queue had which flow, in the order it came.
+func queues(t *testing.T, d *link.TUN, want int) []map[uint16][]uint32 {
+	t.Helper()
+	var left atomic.Int64
+	left.Store(int64(want))
+	all := make([]map[uint16][]uint32, len(d.Receivers()))
+	var readers sync.WaitGroup
+	for i, rx := range d.Receivers() {
+		all[i] = map[uint16][]uint32{}
+		readers.Go(func() {
+			b := link.NewBatch(link.NewPool(1))
+			for rx.Recv(b) == nil {
+				for j := range b.Len() {
+					p := b.At(j).Bytes()
+					if len(p) != 52 || p[6] != header.ProtoUDP {
+						continue // the kernel's own
+					}
+					flow := binary.BigEndian.Uint16(p[40:])
+					all[i][flow] = append(all[i][flow], binary.BigEndian.Uint32(p[48:]))
+					if left.Add(-1) == 0 {
+						d.Interrupt()
+					}
+				}
+				b.End()
+			}
+		})
+	}
+	readers.Wait()
+	return all
+}
+
+// Each flow is on one queue, in order, and no queue has all.
+func TestQueuesKeepFlowsInOrder(t *testing.T) {
+	nstest.Privileged(t)
+	nstest.NoLeaks(t)
+	const flows, each = 64, 50
+	d, err := link.CreateTUN("r6t", 4)
+	check(t, err)
+	setUp(t, "r6t")
+	check(t, netlink.LinkSetTxQLen(device(t, "r6t"), flows*each))
+	in, err := netlab.OpenInjector(self(t), "r6t")
+	check(t, err)
+	for n := range each {
+		for flow := range flows {
+			check(t, in.Send(netlab.EtherTypeIPv6, flowPacket(flow, n)))
+		}
+	}
+	check(t, in.Close())
+	got := map[uint16]bool{}
+	for i, flowsOf := range queues(t, d, flows*each) {
+		if len(flowsOf) == 0 || len(flowsOf) == flows {
+			t.Errorf("queue %d has %d of %d flows", i, len(flowsOf), flows)
+		}
+		for flow, numbers := range flowsOf {
+			if got[flow] {
+				t.Errorf("flow %d is on two queues", flow)
+			}
+			got[flow] = true
+			for n := range numbers {
+				if numbers[n] != uint32(n) {
+					t.Fatalf("flow %d came as %v", flow, numbers)
+				}
+			}
+		}
+	}
+	check(t, d.Close())
+}
+
+// Answers to what left by a queue come back on it.
+func TestQueueGetsItsAnswers(t *testing.T) {
+	nstest.Privileged(t)
+	nstest.NoLeaks(t)
+	const flows = 16
+	d, err := link.CreateTUN("r6t", 2)
+	check(t, err)
+	setUp(t, "r6t")
+	in, err := netlab.OpenInjector(self(t), "r6t")
+	check(t, err)
+	for flow := range flows {
+		pkt := lab.UDP("2001:db8:2::2", "2001:db8:1::1", 9, uint16(1000+flow), make([]byte, 4))
+		// The kernel learns it from the second on, and until then guesses.
+		for range 2 {
+			b := one(t, pkt)
+			b.Queue = flow % 2
+			check(t, d.Send(&b.Vector))
+		}
+		check(t, in.Send(netlab.EtherTypeIPv6, flowPacket(flow, 0)))
+	}
+	check(t, in.Close())
+	for i, flowsOf := range queues(t, d, flows) {
+		for flow := range flowsOf {
+			if int(flow-1000)%2 != i {
+				t.Errorf("flow %d came on queue %d, want %d", flow-1000, i, (flow-1000)%2)
+			}
+		}
+	}
+	check(t, d.Close())
+}
+
+// What ends one queue ends all.
+func TestQueuesEndTogether(t *testing.T) {
+	nstest.Privileged(t)
+	for name, tt := range map[string]struct {
+		end  func(t *testing.T, d *link.TUN)
+		want error
+	}{
+		"interrupted": {func(_ *testing.T, d *link.TUN) { d.Interrupt() }, link.ErrInterrupted},
+		"deleted":     {func(t *testing.T, _ *link.TUN) { check(t, netlink.LinkDel(device(t, "r6t"))) }, link.ErrGone},
+		"severed":     {func(t *testing.T, d *link.TUN) { check(t, d.Sever()) }, link.ErrInterrupted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			nstest.NoLeaks(t)
+			d, err := link.CreateTUN("r6t", 3)
+			check(t, err)
+			setUp(t, "r6t")
+			ended := make(chan error)
+			for _, rx := range d.Receivers() {
+				go func() {
+					b := link.NewBatch(link.NewPool(1))
+					for {
+						if err := rx.Recv(b); err != nil {
+							ended <- err
+							return
+						}
+						b.End()
+					}
+				}()
+			}
+			tt.end(t, d)
+			for range d.Receivers() {
+				if err := <-ended; !errors.Is(err, tt.want) {
+					t.Errorf("recv = %v, want %v", err, tt.want)
+				}
+			}
+			check(t, d.Close())
+			if exist("r6t") {
+				t.Error("it is there after close")
+			}
+		})
+	}
+}
+
+// A device that was made with one queue has one, whatever is asked for.
+func TestAttachTUNTakesAsManyQueuesAsThereMayBe(t *testing.T) {
+	nstest.Privileged(t)
+	nstest.NoLeaks(t)
+	persist(t, "one", netlink.TUNTAP_MODE_TUN, 0)
+	persist(t, "many", netlink.TUNTAP_MODE_TUN, 1)
+	for name, want := range map[string]int{"one": 1, "many": 3} {
+		d, err := link.AttachTUN(name, 3)
+		check(t, err)
+		if got := len(d.Receivers()); got != want {
+			t.Errorf("%s has %d queues, want %d", name, got, want)
+		}
+		check(t, d.Close())
+	}
+}
+
+// A device that is read and written allocates nothing.
+func TestTUNDoesNotAllocate(t *testing.T) {
+	nstest.Privileged(t)
+	nstest.NoLeaks(t)
+	d, out := create(t, "r6t"), create(t, "r6out")
+	setUp(t, "r6t")
+	setUp(t, "r6out")
+	const runs = 5
+	in, err := netlab.OpenInjector(self(t), "r6t")
+	check(t, err)
+	for range (runs + 1) * link.VectorSize { // one run more to warm up
+		check(t, in.Send(netlab.EtherTypeIPv6, packet(100)))
+	}
+	check(t, in.Close())
+	b := link.NewBatch(link.NewPool(1))
+	n := testing.AllocsPerRun(runs, func() {
+		check(t, d.Recv(b))
+		if b.Len() == 0 {
+			t.Error("nothing was received")
+		}
+		check(t, out.Send(&b.Vector))
+		b.End()
+	})
+	if n != 0 {
+		t.Errorf("allocations for a batch = %v, want 0", n)
+	}
+	check(t, d.Close())
+	check(t, out.Close())
 }

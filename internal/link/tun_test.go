@@ -19,7 +19,7 @@ func TestRefusedDescriptorIsClosedOnce(t *testing.T) {
 		return fd
 	}
 	fd := number()
-	if _, err := newTUN(fd); err == nil {
+	if _, _, err := newQueue(new(TUN), fd); err == nil {
 		t.Fatalf("%s was taken for a TUN", os.DevNull)
 	}
 	var mine []int
@@ -43,7 +43,7 @@ func TestReadOfADeadFileIsItsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	if n, err := read(fd, make([]byte, 1)); n != 0 || err != unix.EBADFD {
+	if n, err := rawRead(fd, make([]byte, 1)); n != 0 || err != unix.EBADFD {
 		t.Errorf("read = %d, %v, want 0, %v", n, err, unix.EBADFD)
 	}
 }

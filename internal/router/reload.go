@@ -196,6 +196,7 @@ func settings(a, b config.Interface) (fixed, changed []string) {
 	differ(&fixed, "type", a.Type == b.Type)
 	differ(&fixed, "mode", a.Mode == b.Mode)
 	differ(&fixed, "mtu", a.MTU == b.MTU)
+	differ(&fixed, "queues", a.Queues == b.Queues)
 	differ(&fixed, "mac", a.MAC == b.MAC)
 	differ(&fixed, "lower", a.Lower == b.Lower)
 	differ(&fixed, "vlan", a.VLAN.ID == b.VLAN.ID)
