@@ -170,14 +170,15 @@ func (m *Manager) closed(t *loop.Turn, i *Interface) {
 
 // patience is how long a detach waits for readers and holders. The rest of the
 // timeout is for the kernel: it takes up to 50 ms to end a device, and nothing
-// may leave through one whose detach is reported.
+// may leave through one whose detach is reported. It has that much also when the
+// loop is late.
 func (m *Manager) patience() time.Duration { return m.timeout - m.timeout/4 }
 
 // sever is what the first deadline does: the device dies under whoever still
 // uses it, and the descriptor's number stays taken for as long as someone may.
 func (m *Manager) sever(t *loop.Turn, i *Interface) {
 	d := i.detach
-	d.timer = t.At(d.began.Add(m.timeout), func(t *loop.Turn) { m.orphan(t, i) })
+	d.timer = t.At(t.Now().Add(m.timeout-m.patience()), func(t *loop.Turn) { m.orphan(t, i) })
 	if d.closing {
 		return // the kernel is ending it already
 	}

@@ -240,6 +240,27 @@ func TestKernelSlowToSever(t *testing.T) {
 	})
 }
 
+// A turn that takes long has the first deadline come late: the kernel has its part
+// of the time all the same.
+func TestLoopLateToSever(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		p := &port{severTakes: 15 * time.Millisecond}
+		id := h.attach("wan", p)
+		i := h.acquire(id, Worker)
+		done := h.detach(id)
+		h.do(func(*loop.Turn) { time.Sleep(2 * timeout) })
+		r := <-done
+		if r.Clean || p.severed.Load() != 1 {
+			t.Errorf("ledger = %+v, severed %d times, want it orphaned with the device dead", r, p.severed.Load())
+		}
+		if want := 2*timeout + p.severTakes; r.Total != want {
+			t.Errorf("took %v, want %v", r.Total, want)
+		}
+		i.Release()
+	})
+}
+
 func TestHolderThatLeavesWhileTheDeviceDies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)

@@ -47,6 +47,7 @@ type router struct {
 	ended   chan ifmgr.Result
 
 	withdraw atomic.Pointer[withdrawal] // what a test has to withdraw
+	pausing  atomic.Pointer[pause]      // where the watch is to stop
 }
 
 // A withdrawal is done when its interface is withdrawn.
@@ -86,7 +87,7 @@ func newRouter(t *testing.T) *router {
 		Ended:      func(_ *loop.Turn, res ifmgr.Result) { r.ended <- res; r.tell() },
 		Generation: func(*loop.Turn) uint64 { return 1 },
 	})
-	watch, err := ifmgr.NewWatch(r.m, r.keeper.Try)
+	watch, err := ifmgr.NewWatch(r.m, r.appeared)
 	check(t, err)
 	r.run(r.loop.Run)
 	t.Cleanup(workers.Wait)
@@ -144,12 +145,33 @@ func (r *router) do(fn func(*loop.Turn)) {
 	check(r.t, r.loop.Do(context.Background(), func(x *loop.Turn) error { fn(x); return nil }))
 }
 
-// pause keeps the loop in a turn until the returned function is called.
+// A pause is a device at whose appearance the watch stops.
+type pause struct {
+	device  string
+	in, out chan struct{} // closed: the watch has stopped, and may go on
+}
+
+// pause stops the watch until the returned function is called. Meanwhile it hears
+// of nothing, and has no question under way.
 func (r *router) pause() (resume func()) {
-	in, out := make(chan struct{}), make(chan struct{})
-	r.loop.Notify(func(*loop.Turn) { close(in); <-out })
-	<-in
-	return func() { close(out) }
+	r.t.Helper()
+	p := &pause{device: "pause", in: make(chan struct{}), out: make(chan struct{})}
+	resume = sync.OnceFunc(func() { close(p.out) })
+	r.t.Cleanup(resume)
+	r.pausing.Store(p)
+	kept(r.t, p.device, 0)
+	<-p.in
+	return resume
+}
+
+// appeared is what the watch tells.
+func (r *router) appeared(name string) {
+	if p := r.pausing.Load(); p != nil && p.device == name {
+		r.pausing.Store(nil)
+		close(p.in)
+		<-p.out
+	}
+	r.keeper.Try(name)
 }
 
 func (r *router) detachAll() {
@@ -750,9 +772,6 @@ func TestOldMessagesAreNotBelieved(t *testing.T) {
 	r := newRouter(t)
 	ns := own(t)
 	r.add(wan(t, nil))
-	r.keeper.Keep(attachOnly(t, "marker"))
-	kept(t, "marker", 0)
-	r.until("marker", "there", stateIs(ifmgr.Down)) // all about wan0 has been heard
 	resume := r.pause()
 	for _, mtu := range []int{1300, 1400, 1301, 1350} {
 		check(t, ns.SetMTU("wan0", mtu))
@@ -769,7 +788,10 @@ func TestOverrunIsMadeGood(t *testing.T) {
 	ns := own(t)
 	id := r.add(wan(t, nil))
 	r.keeper.Keep(attachOnly(t, "unheard"))
-	resume := r.pause() // the watch waits for a turn, and its buffer runs over
+	for r.logged("waiting for device") == 0 { // from now on it is for the watch to tell
+		<-r.changed
+	}
+	resume := r.pause() // the watch waits, and its buffer runs over
 	for range 3_000 {
 		check(t, ns.SetMTU("wan0", 1380))
 		check(t, ns.SetMTU("wan0", 1381))

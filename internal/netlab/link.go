@@ -7,9 +7,15 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+)
+
+const (
+	patience        = 10 * time.Second // with a kernel that is busy
+	addressInterval = time.Millisecond // between questions: it does not tell
 )
 
 // ErrNoLink is the error about a device that is not there.
@@ -101,12 +107,31 @@ func (n *Namespace) DeleteLink(name string) error {
 	return n.withLink("delete", name, netlink.LinkDel)
 }
 
-// AddAddress gives a device an address, usable at once: without duplicate
-// address detection.
+// AddAddress gives a device an address, without duplicate address detection. If
+// the device is up, the address is in use when AddAddress returns.
 func (n *Namespace) AddAddress(name string, prefix netip.Prefix) error {
 	return n.withLink("add address to", name, func(dev netlink.Link) error {
-		return netlink.AddrAdd(dev, &netlink.Addr{IPNet: ipNet(prefix), Flags: unix.IFA_F_NODAD})
+		err := netlink.AddrAdd(dev, &netlink.Addr{IPNet: ipNet(prefix), Flags: unix.IFA_F_NODAD})
+		if err != nil || dev.Attrs().RawFlags&unix.IFF_UP == 0 {
+			return err
+		}
+		return awaitAddress(prefix.Addr())
 	})
+}
+
+// awaitAddress returns when the kernel takes packets for the address: it says that
+// it has one before it does. Until then neighbor solicitations for it are dropped,
+// and the next one comes a second later.
+func awaitAddress(a netip.Addr) error {
+	tick := time.NewTicker(addressInterval)
+	defer tick.Stop()
+	for until := clock() + patience; clock() < until; <-tick.C {
+		routes, err := netlink.RouteGet(a.AsSlice())
+		if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+			return nil
+		}
+	}
+	return fmt.Errorf("%v is not in use after %v", a, patience)
 }
 
 // DeleteAddress takes an address off a device.

@@ -3,10 +3,14 @@ package netlab
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/router6d/router6d/internal/netlab/nstest"
 )
@@ -73,6 +77,22 @@ func TestSysctlIsOfTheNamespace(t *testing.T) {
 	check(t, n.Do(read))
 	if read() == nil {
 		t.Error("it was set outside too")
+	}
+}
+
+// The kernel says that an address is there before it takes it into use.
+func TestAddressesAreInUseWhenAdded(t *testing.T) {
+	a, _ := pair(t)
+	for range 50 {
+		check(t, a.DeleteAddress("left", netip.PrefixFrom(addrA, 64)))
+		check(t, a.AddAddress("left", netip.PrefixFrom(addrA, 64)))
+		check(t, a.Do(func() error {
+			routes, err := netlink.RouteGet(addrA.AsSlice())
+			if err != nil || len(routes) != 1 || routes[0].Type != unix.RTN_LOCAL {
+				return fmt.Errorf("not in use: %v %v", routes, err)
+			}
+			return nil
+		}))
 	}
 }
 

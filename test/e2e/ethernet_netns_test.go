@@ -19,16 +19,23 @@ interfaces:
   guests: {type: vlan, lower: eth0, vlan: 100, addresses: [2001:db8:2::1/64]}
 `
 
-// uplink lays eth0 in our own namespace, with an address and a route of the
-// kernel's.
-func uplink(t *testing.T) *netlab.Namespace {
+// cable lays eth0 in our own namespace. A router that waits for it takes it at once,
+// with what the kernel has on it.
+func cable(t *testing.T) *netlab.Namespace {
 	t.Helper()
 	host := namespace(t, "r6e-host")
 	ip(t, "link add eth0 type veth peer name eth0 netns r6e-host")
 	t.Cleanup(func() { run(t, nil, "ip", "link", "del", "eth0") }) // it may be gone
 	must(t, host, "ip", "link", "set", "eth0", "up")
-	ip(t, "address add 2001:db8:1::9/64 dev eth0 nodad")
 	ip(t, "link set eth0 up")
+	return host
+}
+
+// uplink is a cable with an address and a route of the kernel's.
+func uplink(t *testing.T) *netlab.Namespace {
+	t.Helper()
+	host := cable(t)
+	ip(t, "address add 2001:db8:1::9/64 dev eth0 nodad")
 	ip(t, "route add 2001:db8:f::/48 via 2001:db8:1::2 dev eth0")
 	return host
 }
@@ -100,7 +107,7 @@ func TestEthernetByCommand(t *testing.T) {
 	if _, err := d.find("guests"); !errors.Is(err, errNoInterface) {
 		t.Errorf("guests before its link: %v, want %v", err, errNoInterface)
 	}
-	uplink(t)
+	cable(t)
 	var id uint64
 	for range 2 {
 		id = d.awaitUp("guests", id).ID

@@ -1,7 +1,8 @@
 package e2e
 
 import (
-	"os/exec"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -30,9 +31,11 @@ from scapy.all import *
 conf.verb = 0
 src, group, router, mac = "2001:db8:10::b", "ff02::1:ff00:1", "2001:db8:10::1", "02:00:00:00:0b:0b"
 lla = ICMPv6NDOptSrcLLAddr(lladdr=mac)
-packet = eval(sys.argv[1])
-to = "33:33:ff:00:00:01" if packet[IPv6].dst == group else "33:33:00:00:00:01"
-sendp(Ether(src=mac, dst=to)/packet, iface="eth0", count=3)
+for line in sys.stdin:
+    packet = eval(line)
+    to = "33:33:ff:00:00:01" if packet[IPv6].dst == group else "33:33:00:00:00:01"
+    sendp(Ether(src=mac, dst=to)/packet, iface="eth0", count=3)
+    print("sent", line, end="", flush=True)
 `
 
 // Each malformed message of scapy's is counted by what is wrong with it, is learned
@@ -41,12 +44,23 @@ func TestMalformedDiscovery(t *testing.T) {
 	privileged(t)
 	l := newLAN(t)
 	d := startLAN(t, asTAP)
+	scapy := prepare(t, "ip", "netns", "exec", "b", "/usr/bin/python3", "-c", malformedScript) // it starts slowly
+	packets, err := scapy.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	scapy.start()
 	for reason, packet := range malformed {
 		before := d.lan(t).Invalid[reason]
-		out, err := exec.Command("ip", "netns", "exec", "b", "/usr/bin/python3", "-c", malformedScript, packet).CombinedOutput()
-		if err != nil {
-			t.Fatalf("%s: %v\n%s", packet, err, out)
+		if _, err := fmt.Fprintln(packets, packet); err != nil {
+			t.Fatalf("%s: %v\n%s", packet, err, scapy.errout.String())
 		}
+		eventually(t, "send "+packet, func() error {
+			if !strings.Contains(scapy.out.String(), "sent "+packet+"\n") {
+				return errors.New(scapy.out.String() + scapy.errout.String())
+			}
+			return nil
+		})
 		ping(t, l.a, lanRouter).want(t, 0, "1 received") // behind them
 		if got := d.lan(t).Invalid[reason] - before; got != 3 {
 			t.Errorf("%s: %d counted, want 3, of %v", reason, got, d.lan(t).Invalid)
