@@ -2,6 +2,8 @@ package ifmgr
 
 import (
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -180,6 +182,32 @@ func TestDetachClosesTheInbox(t *testing.T) {
 			t.Error("what has ended is no longer counted")
 		}
 	})
+}
+
+// A packet that is put into an inbox while the interface ends is purged, or was not
+// taken: none stays behind, and nothing is left for a turn after the end.
+func TestNothingIsPutBetweenPurgeAndGate(t *testing.T) {
+	l := newLAN(t, settings("lan", "2001:db8::fff/64"))
+	defer func() { <-l.detach(l.id) }()
+	var none [16]byte
+	p := packets(1)[0]
+	for k := range 2000 {
+		n := &Neighbors{m: l.m, i: l.n.i, inbox: inbox{posted: true}} // its turn is to come
+		var taken atomic.Int64
+		var worker sync.WaitGroup
+		worker.Go(func() {
+			for n.Hold(p, &none, target(1), 0) {
+				taken.Add(1)
+			}
+		})
+		for taken.Load() <= int64(k%(maxHolds/2)) {
+		}
+		purged := len(n.inbox.close().holds)
+		worker.Wait()
+		if taken := int(taken.Load()); taken != purged {
+			t.Fatalf("%d packets taken, %d purged", taken, purged)
+		}
+	}
 }
 
 // Addresses that are asked about first are not there for others before.
