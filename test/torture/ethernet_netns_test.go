@@ -18,10 +18,12 @@ import (
 )
 
 const (
-	etherTime = 12 * time.Second // of ends, at least
-	etherEnds = 40               // of links, at least, each with a VLAN on it
-	etherRate = 2000             // packets a second to each link
+	etherTime = 10 * time.Second // of ends, at least
+	etherEnds = 24               // of links, at least, each with a VLAN on it
 	absent    = 20               // addresses of a link that nobody has, and packets go to
+
+	burst, burstEvery = 10, 5 * time.Millisecond   // packets to each link
+	stopEvery, stop   = 200, 10 * time.Millisecond // a worker, of so many batches
 )
 
 // TestDetachDuringResolution makes and destroys TAPs, links of the kernel's under a
@@ -39,10 +41,12 @@ func TestDetachDuringResolution(t *testing.T) {
 		{s: s, name: "tap", tags: tags, plug: s.plugTAP, causes: map[string]int{}},
 		{s: s, name: "link", tags: tags, plug: s.plugLink, causes: map[string]int{}},
 	}
-	sending, stop := context.WithCancel(t.Context())
+	// Some batches see the end of what they have found.
+	holdWorkers(t, stopEvery, func() { time.Sleep(stop) })
+	sending, cease := context.WithCancel(t.Context())
 	var senders, acts sync.WaitGroup
 	for _, l := range lines {
-		senders.Go(func() { tags.Pace(sending, etherRate, l.target) })
+		senders.Go(func() { l.send(sending) })
 		acts.Go(func() {
 			for end := time.Now().Add(etherTime); l.ends < etherEnds/len(lines) || time.Now().Before(end); l.ends++ {
 				if err := l.live(); err != nil {
@@ -53,7 +57,7 @@ func TestDetachDuringResolution(t *testing.T) {
 		})
 	}
 	acts.Wait()
-	stop()
+	cease()
 	senders.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -84,6 +88,25 @@ type line struct {
 	causes map[string]int // of ends
 
 	port, vlan atomic.Int64 // number of the newest incarnation; zero: none yet
+}
+
+// send sends packets for the line, in bursts: on a busy machine too there are many.
+func (l *line) send(ctx context.Context) {
+	tick := time.NewTicker(burstEvery)
+	defer tick.Stop()
+	for n := 0; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for range burst {
+			if a, incarnation := l.target(n); a.IsValid() {
+				l.tags.Send(a, incarnation)
+			}
+			n++
+		}
+	}
 }
 
 // target is an address on the newest link, or on the VLAN on it: of the host that is
