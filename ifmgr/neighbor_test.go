@@ -2,8 +2,6 @@ package ifmgr
 
 import (
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -191,21 +189,22 @@ func TestNothingIsPutBetweenPurgeAndGate(t *testing.T) {
 	defer func() { <-l.detach(l.id) }()
 	var none [16]byte
 	p := packets(1)[0]
-	for k := range 2000 {
+	for range 10 {
 		n := &Neighbors{m: l.m, i: l.n.i, inbox: inbox{posted: true}} // its turn is to come
-		var taken atomic.Int64
-		var worker sync.WaitGroup
-		worker.Go(func() {
-			for n.Hold(p, &none, target(1), 0) {
-				taken.Add(1)
-			}
-		})
-		for taken.Load() <= int64(k%(maxHolds/2)) {
-		}
-		purged := len(n.inbox.close().holds)
-		worker.Wait()
-		if taken := int(taken.Load()); taken != purged {
-			t.Fatalf("%d packets taken, %d purged", taken, purged)
+		purged, taken := make(chan int), make(chan bool)
+		n.inbox.mu.Lock()
+		go func() { purged <- len(n.inbox.close().holds) }()
+		time.Sleep(2 * time.Millisecond)
+		go func() { taken <- n.Hold(p, &none, target(1), 0) }()
+		time.Sleep(2 * time.Millisecond)
+		// Who finds it locked after a millisecond's wait has it handed over, and the
+		// next after that: the worker is in front of any second lock of the loop's.
+		n.inbox.mu.Unlock()
+		n.inbox.mu.Lock()
+		time.Sleep(2 * time.Millisecond)
+		n.inbox.mu.Unlock()
+		if a, b := <-taken, <-purged; a != (b == 1) {
+			t.Fatalf("taken %v, and %d purged", a, b)
 		}
 	}
 }
