@@ -84,7 +84,7 @@ func TestInboxIsBounded(t *testing.T) {
 				*n++
 			}
 		}
-		count(&held, l.n.Hold(p, &none, target(i), 0))
+		count(&held, l.n.Hold(p, &none, target(i), 0) == 0)
 		count(&answers, l.n.Answer(&nd.Message{Type: header.TypeNeighborAdvertisement, Target: *target(i)}))
 		count(&others, l.n.Tell(&nd.Message{Type: header.TypeRouterSolicitation, Source: *target(i)}))
 		count(&used, l.n.note(&l.n.inbox.waiting.used, target(i)))
@@ -164,7 +164,10 @@ func TestDetachClosesTheInbox(t *testing.T) {
 	if refused != 5 {
 		t.Errorf("%d packets refused, want 5", refused)
 	}
-	if l.n.Hold(packets(1)[0], &none, target(1), 0) || l.n.Tell(&nd.Message{}) || l.n.Answer(&nd.Message{}) {
+	if why := l.n.Hold(packets(1)[0], &none, target(1), 0); why != nd.Stopped {
+		t.Errorf("a packet is held after the gate, or not for that: %d", why)
+	}
+	if l.n.Tell(&nd.Message{}) || l.n.Answer(&nd.Message{}) {
 		t.Error("something is taken after the gate")
 	}
 	if mac, ok := l.n.Lookup(&known); !ok || mac != [6]byte{2, 9} {
@@ -195,7 +198,7 @@ func TestNothingIsPutBetweenPurgeAndGate(t *testing.T) {
 		n.inbox.mu.Lock()
 		go func() { purged <- len(n.inbox.close().holds) }()
 		time.Sleep(2 * time.Millisecond)
-		go func() { taken <- n.Hold(p, &none, target(1), 0) }()
+		go func() { taken <- n.Hold(p, &none, target(1), 0) == 0 }()
 		time.Sleep(2 * time.Millisecond)
 		// Who finds it locked after a millisecond's wait has it handed over, and the
 		// next after that: the worker is in front of any second lock of the loop's.
