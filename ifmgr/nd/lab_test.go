@@ -172,11 +172,11 @@ func ns(from, target string, lla ...header.MAC) *Message {
 }
 
 func rs(from string, lla ...header.MAC) *Message {
-	return (&Message{Type: header.TypeRouterSolicitation, From: macA, Source: a16(from), Destination: allRouters}).with(lla)
+	return (&Message{Type: header.TypeRouterSolicitation, From: macA, Source: a16(from), Destination: header.AllRouters}).with(lla)
 }
 
 func ra(from string, lla ...header.MAC) *Message {
-	return (&Message{Type: header.TypeRouterAdvertisement, From: macA, Source: a16(from), Destination: allNodes, Router: true}).with(lla)
+	return (&Message{Type: header.TypeRouterAdvertisement, From: macA, Source: a16(from), Destination: header.AllNodes, Router: true}).with(lla)
 }
 
 // na has flags as letters: R, S, O.
