@@ -57,6 +57,12 @@ func newDeadWire(t *testing.T, transmits int) *wire {
 	return w
 }
 
+// listens reports whether the router is in a group.
+func (w *wire) listens(addr string) bool {
+	g := w.groups[a16(addr)]
+	return g != nil && !g.gone
+}
+
 // do takes one step.
 func (w *wire) do(in Input) Output {
 	w.t.Helper()

@@ -226,14 +226,3 @@ func sealAlerted(pkt []byte, src, dst *[16]byte) []byte {
 	m.SetChecksum(header.Checksum(src, dst, header.ProtoICMPv6, m))
 	return pkt
 }
-
-// Groups is what the router listens to on the link, in order.
-func (m *Machine) Groups() [][16]byte {
-	var all [][16]byte
-	for _, g := range m.orderedGroups() {
-		if !g.gone {
-			all = append(all, g.addr)
-		}
-	}
-	return all
-}
