@@ -68,9 +68,8 @@ func (w *worker) solicited(in *ifmgr.Interface, n *ifmgr.Neighbors, m *nd.Messag
 		if !w.announces.take(now()) {
 			return DiscoveryFull
 		}
-		group := allNodes
-		to = header.GroupMAC(&group)
-		w.advertise(in, m, &group, &to, false)
+		to = header.GroupMAC(&header.AllNodes)
+		w.advertise(in, m, &header.AllNodes, &to, false)
 	case !known:
 		if to, known = n.Lookup(&m.Source); !known {
 			return w.told(n.Tell(m))

@@ -48,7 +48,7 @@ const (
 	NoSource                         // the router's own, and it has no address to send from
 	NeighborUnknown                  // nobody has the address, RFC 4861 §7.2.2
 	NeighborOverflow                 // too much is held for neighbors, or too many are asked for
-	NeighborStopped                  // it was held, and the link or the interface ended
+	NeighborStopped                  // it was held, or was to be, and the link or the interface ended
 	DeadInterface                    // a lookup returned a withdrawn interface: must never happen
 	InterfaceDown                    // the way out has just gone down
 	InterfaceGone                    // the way out has just been deleted
@@ -139,7 +139,7 @@ var dropTexts = [drops]string{
 	NoSource:         "sent by the router, which has no address to send it from",
 	NeighborUnknown:  "nobody on the link has the address; answered: address unreachable",
 	NeighborOverflow: "to a neighbor that is not known, one of too many",
-	NeighborStopped:  "held for a neighbor when the link or the interface ended",
+	NeighborStopped:  "held for a neighbor, or to be, when the link or the interface ended",
 	DeadInterface:    "a lookup returned a withdrawn interface: must never happen",
 	InterfaceDown:    "the way out has just gone down",
 	InterfaceGone:    "the way out has just been deleted",

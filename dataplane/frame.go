@@ -66,8 +66,8 @@ func (w *worker) reach(p *link.Packet, via *ifmgr.Interface, target *[16]byte, f
 // hold leaves a packet with neighbor discovery, which finds out where it goes. It
 // is in the account as held, and comes back as released.
 func (w *worker) hold(p *link.Packet, n *ifmgr.Neighbors, target *[16]byte, from ifmgr.ID) Drop {
-	if !n.Hold(p, header.IPv6(p.Bytes()).SourceBytes(), target, from) {
-		return NeighborOverflow
+	if why := n.Hold(p, header.IPv6(p.Bytes()).SourceBytes(), target, from); why != 0 {
+		return causes[why]
 	}
 	w.counters.add(held, p.Segments())
 	return None

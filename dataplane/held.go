@@ -6,7 +6,7 @@ import (
 	"github.com/router6d/router6d/internal/loop"
 )
 
-// causes is why a packet that was held ends.
+// causes is why a packet that was held, or was to be, ends.
 var causes = map[nd.Cause]Drop{
 	nd.NoAnswer: NeighborUnknown,
 	nd.Overflow: NeighborOverflow,

@@ -127,9 +127,9 @@ func (w *worker) acceptNot(why Drop, p *link.Packet, in *ifmgr.Interface) Drop {
 func (w *worker) acceptGroup(p *link.Packet, pkt header.IPv6, in *ifmgr.Interface) Drop {
 	dst := pkt.DestinationBytes()
 	switch {
-	case *dst == allNodes, *dst == allRouters, *dst == allRoutersSite:
+	case *dst == header.AllNodes, *dst == header.AllRouters, *dst == header.AllRoutersSite:
 		return w.deliver(p, in)
-	case *dst == allMLDv2Routers:
+	case *dst == header.AllMLDv2Routers:
 		return LocalIgnored
 	case header.IsSolicitedNode(dst):
 		if in.Neighbors() == nil {
@@ -139,15 +139,6 @@ func (w *worker) acceptGroup(p *link.Packet, pkt header.IPv6, in *ifmgr.Interfac
 	}
 	return Multicast
 }
-
-// Groups that every router listens to, RFC 4291 §2.7.1, and that to which MLDv2
-// reports go, RFC 3810 §5.2.14.
-var (
-	allNodes        = [16]byte{0: 0xff, 1: 0x02, 15: 1}
-	allRouters      = [16]byte{0: 0xff, 1: 0x02, 15: 2}
-	allRoutersSite  = [16]byte{0: 0xff, 1: 0x05, 15: 2}
-	allMLDv2Routers = [16]byte{0: 0xff, 1: 0x02, 15: 0x16}
-)
 
 // acceptLinkLocal takes what is for the router's own address on this link. There
 // is no other node on a point-to-point link to send the rest to, and on another

@@ -48,19 +48,23 @@ type letters struct {
 func (b *inbox) take() *letters {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.empty()
+}
+
+// close empties the inbox for good: nobody can put between the two.
+func (b *inbox) close() *letters {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	return b.empty()
+}
+
+// empty is for those who have locked it.
+func (b *inbox) empty() *letters {
 	b.taken.reset()
 	b.taken, b.waiting = b.waiting, b.taken
 	b.posted = b.taken.lost > 0
 	return &b.taken
-}
-
-// close empties the inbox for good.
-func (b *inbox) close() *letters {
-	l := b.take()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.closed = true
-	return l
 }
 
 func (l *letters) reset() {

@@ -64,22 +64,23 @@ func newNeighbors(t *loop.Turn, m *Manager, i *Interface, s Settings) *Neighbors
 }
 
 // Hold copies a packet for a neighbor that Lookup did not find. It came in through
-// from, or is the router's own. False means that there is no room.
-func (n *Neighbors) Hold(p *link.Packet, source, target *[16]byte, from ID) bool {
+// from, or is the router's own. What it returns is why it does not: Overflow is no
+// room, Stopped the end of the interface; zero: it does.
+func (n *Neighbors) Hold(p *link.Packet, source, target *[16]byte, from ID) nd.Cause {
 	b := &n.inbox
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case b.closed:
-		return false
+		return nd.Stopped
 	case len(b.waiting.holds) == maxHolds:
 		b.waiting.lost++
-		return false
+		return nd.Overflow
 	}
 	held := &Held{Packet: append([]byte(nil), p.Bytes()...), Offload: p.Offload, From: from}
 	b.waiting.holds = append(b.waiting.holds, nd.Hold{Target: *target, Source: *source, Packet: held})
 	n.post()
-	return true
+	return 0
 }
 
 // Answer copies a message about the neighbor, or the address of the router's, that

@@ -84,7 +84,7 @@ func TestInboxIsBounded(t *testing.T) {
 				*n++
 			}
 		}
-		count(&held, l.n.Hold(p, &none, target(i), 0))
+		count(&held, l.n.Hold(p, &none, target(i), 0) == 0)
 		count(&answers, l.n.Answer(&nd.Message{Type: header.TypeNeighborAdvertisement, Target: *target(i)}))
 		count(&others, l.n.Tell(&nd.Message{Type: header.TypeRouterSolicitation, Source: *target(i)}))
 		count(&used, l.n.note(&l.n.inbox.waiting.used, target(i)))
@@ -164,7 +164,10 @@ func TestDetachClosesTheInbox(t *testing.T) {
 	if refused != 5 {
 		t.Errorf("%d packets refused, want 5", refused)
 	}
-	if l.n.Hold(packets(1)[0], &none, target(1), 0) || l.n.Tell(&nd.Message{}) || l.n.Answer(&nd.Message{}) {
+	if why := l.n.Hold(packets(1)[0], &none, target(1), 0); why != nd.Stopped {
+		t.Errorf("a packet is held after the gate, or not for that: %d", why)
+	}
+	if l.n.Tell(&nd.Message{}) || l.n.Answer(&nd.Message{}) {
 		t.Error("something is taken after the gate")
 	}
 	if mac, ok := l.n.Lookup(&known); !ok || mac != [6]byte{2, 9} {
@@ -180,6 +183,33 @@ func TestDetachClosesTheInbox(t *testing.T) {
 			t.Error("what has ended is no longer counted")
 		}
 	})
+}
+
+// A packet that is put into an inbox while the interface ends is purged, or was not
+// taken: none stays behind, and nothing is left for a turn after the end.
+func TestNothingIsPutBetweenPurgeAndGate(t *testing.T) {
+	l := newLAN(t, settings("lan", "2001:db8::fff/64"))
+	defer func() { <-l.detach(l.id) }()
+	var none [16]byte
+	p := packets(1)[0]
+	for range 10 {
+		n := &Neighbors{m: l.m, i: l.n.i, inbox: inbox{posted: true}} // its turn is to come
+		purged, taken := make(chan int), make(chan bool)
+		n.inbox.mu.Lock()
+		go func() { purged <- len(n.inbox.close().holds) }()
+		time.Sleep(2 * time.Millisecond)
+		go func() { taken <- n.Hold(p, &none, target(1), 0) == 0 }()
+		time.Sleep(2 * time.Millisecond)
+		// Who finds it locked after a millisecond's wait has it handed over, and the
+		// next after that: the worker is in front of any second lock of the loop's.
+		n.inbox.mu.Unlock()
+		n.inbox.mu.Lock()
+		time.Sleep(2 * time.Millisecond)
+		n.inbox.mu.Unlock()
+		if a, b := <-taken, <-purged; a != (b == 1) {
+			t.Fatalf("taken %v, and %d purged", a, b)
+		}
+	}
 }
 
 // Addresses that are asked about first are not there for others before.

@@ -48,7 +48,7 @@ func (m *Machine) answer(now time.Time, in *Message, override bool) {
 	}
 	if header.IsUnspecified(&in.Source) {
 		if m.announces.take(now) {
-			m.sendGroup(AppendAdvertisement(nil, &source, &allNodes, &in.Target, &m.mac, false, override), &allNodes)
+			m.sendGroup(AppendAdvertisement(nil, &source, &header.AllNodes, &in.Target, &m.mac, false, override), &header.AllNodes)
 			m.statistics.Advertised++
 		}
 		return
@@ -134,7 +134,7 @@ func (m *Machine) announce(now time.Time, a *address) {
 	if !ok || a.sent >= maxNeighborAdvertisement {
 		return
 	}
-	m.sendGroup(AppendAdvertisement(nil, &source, &allNodes, &a.addr, &m.mac, false, a.state == Ready), &allNodes)
+	m.sendGroup(AppendAdvertisement(nil, &source, &header.AllNodes, &a.addr, &m.mac, false, a.state == Ready), &header.AllNodes)
 	m.statistics.Advertised++
 	if a.sent++; a.sent < maxNeighborAdvertisement {
 		m.set(&a.timer, now.Add(retransTimer), func(now time.Time) { m.announce(now, a) })

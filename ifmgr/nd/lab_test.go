@@ -57,6 +57,12 @@ func newDeadWire(t *testing.T, transmits int) *wire {
 	return w
 }
 
+// listens reports whether the router is in a group.
+func (w *wire) listens(addr string) bool {
+	g := w.groups[a16(addr)]
+	return g != nil && !g.gone
+}
+
 // do takes one step.
 func (w *wire) do(in Input) Output {
 	w.t.Helper()
@@ -172,11 +178,11 @@ func ns(from, target string, lla ...header.MAC) *Message {
 }
 
 func rs(from string, lla ...header.MAC) *Message {
-	return (&Message{Type: header.TypeRouterSolicitation, From: macA, Source: a16(from), Destination: allRouters}).with(lla)
+	return (&Message{Type: header.TypeRouterSolicitation, From: macA, Source: a16(from), Destination: header.AllRouters}).with(lla)
 }
 
 func ra(from string, lla ...header.MAC) *Message {
-	return (&Message{Type: header.TypeRouterAdvertisement, From: macA, Source: a16(from), Destination: allNodes, Router: true}).with(lla)
+	return (&Message{Type: header.TypeRouterAdvertisement, From: macA, Source: a16(from), Destination: header.AllNodes, Router: true}).with(lla)
 }
 
 // na has flags as letters: R, S, O.

@@ -47,7 +47,7 @@ func newListener() listener { return listener{robustness: robustness, interval: 
 
 // always are the groups of every router, RFC 4291 §2.8, without that of all nodes,
 // which is never reported (RFC 3810 §6).
-var always = [...][16]byte{allRouters, allRoutersSite}
+var always = [...][16]byte{header.AllRouters, header.AllRoutersSite}
 
 // announceGroups reports every group as one that was just joined.
 func (m *Machine) announceGroups(now time.Time) {
@@ -175,7 +175,7 @@ func (m *Machine) sendReport(record byte, groups ...*group) {
 			b = append(b, record, 0, 0, 0)
 			b = append(b, g.addr[:]...)
 		}
-		m.sendGroup(sealAlerted(b, &source, &allMLDv2Routers), &allMLDv2Routers)
+		m.sendGroup(sealAlerted(b, &source, &header.AllMLDv2Routers), &header.AllMLDv2Routers)
 	}
 }
 
@@ -187,7 +187,7 @@ const maxRecords = (header.MinMTU - header.IPv6Size - 8 - header.ICMPv6Size) / 2
 func (m *Machine) sendVersion1(record byte, source *[16]byte, g *group) {
 	typ, to := uint8(header.TypeMLDReport), &g.addr
 	if record == toInclude {
-		typ, to = header.TypeMLDDone, &allRouters
+		typ, to = header.TypeMLDDone, &header.AllRouters
 	}
 	b := append(appendAlerted(nil, typ, 0), g.addr[:]...)
 	m.sendGroup(sealAlerted(b, source, to), to)
@@ -225,15 +225,4 @@ func sealAlerted(pkt []byte, src, dst *[16]byte) []byte {
 	})
 	m.SetChecksum(header.Checksum(src, dst, header.ProtoICMPv6, m))
 	return pkt
-}
-
-// Groups is what the router listens to on the link, in order.
-func (m *Machine) Groups() [][16]byte {
-	var all [][16]byte
-	for _, g := range m.orderedGroups() {
-		if !g.gone {
-			all = append(all, g.addr)
-		}
-	}
-	return all
 }

@@ -173,7 +173,7 @@ const (
 	NoAnswer Cause = iota + 1
 	// Overflow: too much is held already, or too many are asked for.
 	Overflow
-	// Stopped: the link has no carrier, or the router no address on it.
+	// Stopped: the link has no carrier or has ended, or the router has no address on it.
 	Stopped
 )
 

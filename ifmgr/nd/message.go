@@ -93,9 +93,10 @@ func IsND(typ uint8) bool {
 	return typ >= header.TypeRouterSolicitation && typ <= header.TypeRedirect || typ == header.TypeMLDQuery
 }
 
-// Parse reads the message at an offset of pkt, which came in fragments or not, and says what is wrong with it if
-// it is to be discarded. The caller has seen that the checksum is right, and that
-// the message has header.ICMPv6Size bytes.
+// Parse reads the message at an offset of pkt, which came in fragments or not, and
+// says what is wrong with it if it is to be discarded. The caller has seen that the
+// extension headers are whole, that the checksum is right, and that the message has
+// header.ICMPv6Size bytes.
 func Parse(pkt header.IPv6, at int, fragmented bool, m *Message) Invalid {
 	msg := header.ICMPv6(pkt[at:])
 	switch {
@@ -271,8 +272,8 @@ func floating(code uint32, mantissa uint) uint32 {
 	return (code&(1<<mantissa-1) | 1<<mantissa) << (exp + 3)
 }
 
-// hasRouterAlert looks for the option of RFC 2711 in the hop-by-hop header, which
-// UpperLayer has seen to be whole.
+// hasRouterAlert looks for the option of RFC 2711 in the hop-by-hop header, which is
+// whole.
 func hasRouterAlert(pkt header.IPv6) bool {
 	if pkt.NextHeader() != header.ProtoHopByHop {
 		return false

@@ -10,11 +10,14 @@ import (
 func (in Hold) take(m *Machine, now time.Time) {
 	n := m.neighbors[in.Target]
 	switch {
+	case !m.up: // what is known of static neighbors is of no use now
+		m.refuse(in.Packet, Stopped)
+		return
 	case n != nil && n.state != Incomplete: // it was found while the packet was under way
 		m.out.Released = append(m.out.Released, Release{in.Packet, n.mac})
 		m.sentTo(now, n)
 		return
-	case !m.up, !m.maySolicit(), m.addresses[in.Target] != nil, !isNeighbor(&in.Target):
+	case !m.maySolicit(), m.addresses[in.Target] != nil, !isNeighbor(&in.Target):
 		m.refuse(in.Packet, Stopped)
 		return
 	}

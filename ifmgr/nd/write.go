@@ -6,14 +6,6 @@ import (
 	"github.com/router6d/router6d/internal/header"
 )
 
-// Groups that neighbor discovery sends to, RFC 4291 §2.7.1 and RFC 3810 §5.2.14.
-var (
-	allNodes        = [16]byte{0: 0xff, 1: 0x02, 15: 1}
-	allRouters      = [16]byte{0: 0xff, 1: 0x02, 15: 2}
-	allRoutersSite  = [16]byte{0: 0xff, 1: 0x05, 15: 2}
-	allMLDv2Routers = [16]byte{0: 0xff, 1: 0x02, 15: 0x16}
-)
-
 // AdvertisementSize is the length of what AppendAdvertisement appends.
 const AdvertisementSize = header.IPv6Size + 24 + 8
 

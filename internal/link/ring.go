@@ -74,7 +74,8 @@ func (s slot) queued() bool { return s.Status&unix.TP_STATUS_COPY != 0 }
 // bytes is the frame with its virtio-net header, as far as it is in the slot;
 // nil if the slot is not as the kernel would have it.
 func (s slot) bytes() []byte {
-	from, to := int(s.Mac)-vnetHeaderSize, int(s.Mac)+int(s.Snaplen)
+	at, n := int(s.Mac), int(s.Snaplen) // once: sever may put zeros there any moment
+	from, to := at-vnetHeaderSize, at+n
 	if from < int(unsafe.Sizeof(*s.Tpacket2Hdr)) || to > len(s.mem) {
 		return nil
 	}

@@ -78,6 +78,9 @@ func (s *stage) stop() {
 	if !stats.Balanced() {
 		s.t.Errorf("account does not balance: %+v", stats)
 	}
+	if stats.Held != stats.Released {
+		s.t.Errorf("%d packets are still held", stats.Held-stats.Released)
+	}
 	if stats.DeadLookups != 0 {
 		s.t.Errorf("%d lookups returned a withdrawn interface", stats.DeadLookups)
 	}
@@ -154,19 +157,31 @@ const firstTag = 0x10000 // number of the wire of the first incarnation
 
 // raise makes an interface with addresses that no other ever has.
 func (s *stage) raise(name string, ns *netlab.Namespace) (*incarnation, error) {
+	i, err := s.design(name, ns)
+	if err != nil {
+		return nil, err
+	}
+	return i, s.attach(i)
+}
+
+// design is an interface that is to be made, with addresses that no other ever has.
+func (s *stage) design(name string, ns *netlab.Namespace) (*incarnation, error) {
 	i := &incarnation{number: int(s.numbered.Add(1)), ns: ns}
 	place := ns
 	if ns == s.home {
 		place = nil
 	}
 	var err error
-	if i.c, err = netlab.Leg(name, place, netlab.Wire(firstTag+i.number)); err != nil {
-		return nil, err
-	}
+	i.c, err = netlab.Leg(name, place, netlab.Wire(firstTag+i.number))
+	return i, err
+}
+
+// attach makes it, once: nobody makes it again.
+func (s *stage) attach(i *incarnation) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	i.id, err = s.r.AddInterface(ctx, i.c)
-	return i, err
+	i.id, err = s.r.Interfaces.Add(ctx, i.c)
+	return err
 }
 
 // await returns the ledger of an interface's end.

@@ -18,6 +18,9 @@ const (
 	tagRate  = 4000 // packets a second
 	tagPast  = 4    // incarnations that are written to: the newest and those before
 	fewFiles = 128  // descriptors: a number that is free is taken at once
+
+	holdEvery = 20                     // batches
+	holdMost  = 300 * time.Millisecond // unless the next incarnation is there before
 )
 
 // TestTags ends and makes one interface again and again, from ten times a second
@@ -36,7 +39,7 @@ func TestTags(t *testing.T) {
 	tags, err := netlab.NewTags(s.west, netlab.End(netlab.Wire(1), 2))
 	s.must(err)
 	f := &flapper{s: s, tags: tags}
-	f.holdWorkers(t)
+	holdWorkers(t, holdEvery, f.hold)
 	sending, stop := context.WithCancel(t.Context())
 	var sender sync.WaitGroup
 	sender.Go(func() { tags.Pace(sending, tagRate, f.target) })
@@ -50,7 +53,7 @@ func TestTags(t *testing.T) {
 	}
 	stop()
 	sender.Wait()
-	f.release()
+	f.freed.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	s.must(tags.Stop(ctx))
@@ -104,6 +107,14 @@ func (f *flapper) target(n int) (netip.Addr, uint64) {
 		return netip.Addr{}, 0
 	}
 	return netlab.End(netlab.Wire(firstTag+int(number)), 2), uint64(number)
+}
+
+// hold lasts until the incarnation that a worker may have found has been replaced.
+func (f *flapper) hold() {
+	found := f.newest.Load()
+	for began := time.Now(); time.Since(began) < holdMost && !f.freed.Load() && f.newest.Load() == found; {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func (f *flapper) flap(life, during time.Duration) {
