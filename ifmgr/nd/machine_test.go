@@ -460,12 +460,7 @@ func TestRFC6583_Flood(t *testing.T) {
 	w.bring(hostA, Reachable)
 	w.bring(hostB, Stale)
 	w.Table().Lookup(ptr(a16(hostB)))
-	for i := range 5 * maxHeard {
-		var m Message
-		m = *rs(peer, macB)
-		binary.BigEndian.PutUint64(m.Source[8:], 1<<32+uint64(i))
-		w.Step(w.now, &m)
-	}
+	w.flood()
 	if n := w.pools[heard].Len(); n != maxHeard {
 		t.Errorf("%d are known by hearsay, want %d", n, maxHeard)
 	}
@@ -474,6 +469,29 @@ func TestRFC6583_Flood(t *testing.T) {
 	}
 	if s, _ := w.state(hostB); s != Stale {
 		t.Errorf("who is sent to is %v", s)
+	}
+}
+
+// flood has more neighbors say that they are there than are kept.
+func (w *wire) flood() {
+	for i := range 5 * maxHeard {
+		m := *rs(peer, macB)
+		binary.BigEndian.PutUint64(m.Source[8:], 1<<32+uint64(i))
+		w.Step(w.now, &m)
+	}
+}
+
+// Who is sent to stays in each state that follows from it, before the next packet.
+func TestRFC6583_FloodWhileProbed(t *testing.T) {
+	w := newWire(t)
+	w.bring(hostA, Stale)
+	w.cause("packet used")
+	for _, s := range []State{Delay, Probe} {
+		w.flood()
+		if got, _ := w.state(hostA); got != s {
+			t.Fatalf("who is sent to is %v, want %v", got, s)
+		}
+		w.pass(delayFirstProbe)
 	}
 }
 

@@ -88,10 +88,13 @@ func (m *Machine) refuse(p Held, why Cause) {
 // become moves a neighbor to a state. What RFC 4861 Appendix C does on entering
 // it is done here.
 func (m *Machine) become(now time.Time, n *neighbor, s State) {
-	was := n.state
+	was, used := n.state, n.adjacency != nil && n.adjacency.used.Load()
 	n.state, n.since, n.tries, n.retrans = s, now, 0, retransTimer
 	m.cancel(&n.timer)
 	m.publish(n)
+	if used && s != Stale { // which is to tell of the next use
+		n.adjacency.used.Store(true) // or it would have to go first, until the next packet
+	}
 	switch s {
 	case Incomplete:
 		m.solicit(now, n)
