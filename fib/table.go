@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/router6d/router6d/internal/epoch"
+	"github.com/router6d/router6d/internal/fault"
 	"github.com/router6d/router6d/internal/loop"
 )
 
@@ -82,6 +83,9 @@ func (r *retired) none() bool { return len(r.nexthops)+len(r.blocks)+len(r.pairs
 func (t *Table) settle(r retired) {
 	for _, nh := range r.nexthops {
 		nh.h.Release()
+	}
+	if fault.NoGrace { // the mutant is about interfaces: memory that readers look at stays
+		return
 	}
 	t.arena.settle(r.blocks)
 	t.pairs.free = append(t.pairs.free, r.pairs...)

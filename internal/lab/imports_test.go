@@ -61,7 +61,7 @@ var picture = map[string][]string{
 }
 
 // faulty may have faults built in.
-var faulty = []string{"dataplane", "ifmgr", "internal/epoch", "internal/loop", "internal/router"}
+var faulty = []string{"dataplane", "fib", "ifmgr", "internal/epoch", "internal/loop", "internal/router"}
 
 // outside is what only some may import of what is not ours.
 var outside = map[string][]string{
