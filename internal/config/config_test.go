@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sys/unix"
 
 	"github.com/router6d/router6d/internal/config"
 )
@@ -222,8 +223,9 @@ func TestHostileTextEndsSoon(t *testing.T) {
 		"one long word":         strings.Repeat("x", 1<<20),
 		"many names, all wrong": "interfaces: {" + strings.Repeat("a/b: {}, ", 1<<14) + "}\n",
 	} {
-		start := time.Now()
+		start := processorTime(t)
 		_, err := config.Parse("r.yaml", []byte(text))
+		took := processorTime(t) - start
 		var es config.Errors
 		if !errors.As(err, &es) || len(es) > 11 {
 			t.Errorf("%s: error = %T with %d, want up to 11", name, err, len(es))
@@ -231,10 +233,21 @@ func TestHostileTextEndsSoon(t *testing.T) {
 		if len(err.Error()) > 1<<13 {
 			t.Errorf("%s: error has %d bytes", name, len(err.Error()))
 		}
-		if took := time.Since(start); took > 10*time.Second {
+		if took > 10*time.Second {
 			t.Errorf("%s: took %v", name, took)
 		}
 	}
+}
+
+// processorTime is what this process has had of the processors, however busy they
+// are with others.
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func TestTenThousandRoutesLoad(t *testing.T) {
