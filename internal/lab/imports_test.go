@@ -35,6 +35,10 @@ var picture = map[string][]string{
 
 	"ifmgr/nd": {"internal/header"},
 
+	"pppoe":     {"pppoe/ppp"},
+	"pppoe/ppp": {},
+	"pppoe/ac":  {"pppoe", "pppoe/ppp"},
+
 	"internal/loop":   {"internal/epoch"},
 	"internal/link":   {"internal/header"},
 	"internal/epoch":  {},
@@ -81,6 +85,7 @@ var outside = map[string][]string{
 	"github.com/prometheus/client_golang": {"internal/metrics"},
 	"github.com/gopacket/gopacket":        {"internal/capture"},
 	"github.com/mdlayher/ndp":             {},
+	"golang.org/x/crypto":                 {"pppoe/ppp"},
 	"github.com/coreos/go-systemd":        {"cmd/router6d"},
 }
 
