@@ -15,3 +15,11 @@ func BatchOf(pkts ...[]byte) *Batch {
 
 // FD is the descriptor's number.
 func (s *PacketSocket) FD() int { return s.fd }
+
+// BatchOfFrame is a batch of the packet that a TUN reads as the virtio-net header h
+// and pkt.
+func BatchOfFrame(h, pkt []byte) *Batch {
+	b := BatchOf(pkt)
+	b.At(0).Offload.decode(h, b.At(0).Bytes(), 0)
+	return b
+}

@@ -148,11 +148,14 @@ func (o *Offload) measure(pkt []byte) bool {
 	headers := int(o.csumStart)
 	switch o.gsoType &^ gsoECN {
 	case gsoTCPv6:
-		if headers+header.TCPSize > len(pkt) {
+		if headers+header.TCPSize > len(pkt) || o.csumOffset != tcpChecksumAt {
 			return false
 		}
 		headers += max(header.TCPSize, header.TCP(pkt[headers:]).DataOffset())
 	case gsoUDP:
+		if o.csumOffset != udpChecksumAt {
+			return false
+		}
 		headers += header.UDPSize
 	default:
 		return false

@@ -100,3 +100,16 @@ func (v *Vector) Keep(keep func(*Packet) bool) {
 	}
 	v.n = n
 }
+
+// each calls send with each packet, and takes those sent out of v. It returns why
+// the last one that is left was not.
+func (v *Vector) each(send func(*Packet) error) (last error) {
+	v.Keep(func(p *Packet) bool {
+		err := send(p)
+		if err != nil {
+			last = err
+		}
+		return err != nil
+	})
+	return last
+}

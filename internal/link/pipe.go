@@ -19,6 +19,7 @@ type Pipe struct {
 	closed  atomic.Bool
 	severed atomic.Bool
 	down    atomic.Bool
+	plain   atomic.Bool
 }
 
 // wired is a packet under way.
@@ -82,15 +83,10 @@ func (p *Pipe) Send(v *Vector) error {
 	if p.severed.Load() {
 		return ErrSevered
 	}
-	var last error
-	v.Keep(func(pkt *Packet) bool {
-		err := p.put(pkt)
-		if err != nil {
-			last = err
-		}
-		return err != nil
-	})
-	return last
+	if p.plain.Load() {
+		return v.Cut(p.put)
+	}
+	return v.each(p.put)
 }
 
 func (p *Pipe) put(pkt *Packet) error {
@@ -164,6 +160,10 @@ func (p *Pipe) Next() []byte {
 
 // SetDown makes Send fail with ErrDown.
 func (p *Pipe) SetDown(down bool) { p.down.Store(down) }
+
+// SetPlain makes Send cut superframes and complete checksums, as a port does whose
+// device takes no offload.
+func (p *Pipe) SetPlain() { p.plain.Store(true) }
 
 // Interrupt implements Port.
 func (p *Pipe) Interrupt() { p.once.Do(func() { close(p.stop) }) }

@@ -277,15 +277,7 @@ func (t *TUN) Send(v *Vector) error {
 	if t.severed.Load() {
 		return ErrSevered // the dead file would take it all
 	}
-	var last error
-	v.Keep(func(p *Packet) bool {
-		err := t.write(p)
-		if err != nil {
-			last = err
-		}
-		return err != nil
-	})
-	return last
+	return v.each(t.write)
 }
 
 func (t *TUN) write(p *Packet) error {
