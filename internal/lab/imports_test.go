@@ -31,7 +31,7 @@ var picture = map[string][]string{
 	"dataplane": {"fib", "ifmgr", "ifmgr/nd", "internal/epoch", "internal/header", "internal/link", "internal/loop", "internal/reassembly"},
 	"rib":       {"fib", "ifmgr", "internal/loop"},
 	"fib":       {"ifmgr", "internal/epoch", "internal/link", "internal/loop"},
-	"ifmgr":     {"ifmgr/nd", "internal/config", "internal/epoch", "internal/link", "internal/loop"},
+	"ifmgr":     {"ifmgr/nd", "internal/config", "internal/epoch", "internal/header", "internal/link", "internal/loop", "pppoe", "pppoe/ppp"},
 
 	"ifmgr/nd": {"internal/header"},
 
