@@ -161,6 +161,25 @@ func Connect(a *Namespace, nameA string, b *Namespace, nameB string) error {
 	return errors.Join(a.SetUp(nameA), b.SetUp(nameB))
 }
 
+// AddBridge makes a bridge of devices, which begins to forward at once; it is up,
+// and the kernel says nothing on it by itself.
+func (n *Namespace) AddBridge(name string, ports ...string) error {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = name
+	quiet := false
+	bridge := &netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &quiet}
+	if err := n.Do(func() error { return netlink.LinkAdd(bridge) }); err != nil {
+		return fmt.Errorf("add bridge %s in %s: %w", name, n.name, err)
+	}
+	for _, port := range ports {
+		err := n.withLink("bridge", port, func(dev netlink.Link) error { return netlink.LinkSetMaster(dev, bridge) })
+		if err != nil {
+			return err
+		}
+	}
+	return errors.Join(n.SetSysctl("net/ipv6/conf/"+name+"/disable_ipv6", "1"), n.SetUp(name))
+}
+
 // withLink runs fn in the namespace with the device of that name.
 func (n *Namespace) withLink(what, name string, fn func(netlink.Link) error) error {
 	err := n.Do(func() error {
