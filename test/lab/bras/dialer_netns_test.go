@@ -24,7 +24,7 @@ const (
 
 	lcp, pap, chap = 0xc021, 0xc023, 0xc223
 
-	confReq, confAck, termReq, echoReq, echoReply = 1, 2, 5, 9, 10
+	confReq, confAck, termReq, termAck, echoReq, echoReply = 1, 2, 5, 6, 9, 10
 )
 
 var dialerMAC = []byte{2, 0, 0, 0, 0, 1}

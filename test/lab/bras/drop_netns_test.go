@@ -38,7 +38,8 @@ func TestDrops(t *testing.T) {
 		t.Errorf("sessions = %v, want %#04x of 02:00:00:00:00:01", got, d.id)
 	}
 	s.Terminate()
-	d.expect("Terminate-Request", isTermReq)
+	f := d.expect("Terminate-Request", isTermReq)
+	d.sendPPP(lcp, termAck, f.payload[3], nil)
 	d.expect("PADT", isPADT)
 
 	d.dial()

@@ -104,17 +104,16 @@ func (s *Server) impair() {
 	if s.silent {
 		i = deaf
 	}
-	s.Run("tc qdisc delete dev vec0 root; tc qdisc delete dev vec0 ingress; ip link delete ifb0; true")
-	if i == (Impairment{}) {
-		return
+	commands := []string{"{ tc qdisc delete dev vec0 root; tc qdisc delete dev vec0 ingress; ip link delete ifb0; } 2>/dev/null; true"}
+	if i != (Impairment{}) {
+		commands = append(commands,
+			"ip link add ifb0 type ifb", "sysctl -qw net.ipv6.conf.ifb0.disable_ipv6=1", "ip link set ifb0 up",
+			"tc qdisc add dev ifb0 root netem "+i.netem(),
+			"tc qdisc add dev vec0 root netem "+i.netem(),
+			"tc qdisc add dev vec0 ingress",
+			"tc filter add dev vec0 ingress matchall action mirred egress redirect dev ifb0")
 	}
-	s.Run(strings.Join([]string{
-		"ip link add ifb0 type ifb", "sysctl -qw net.ipv6.conf.ifb0.disable_ipv6=1", "ip link set ifb0 up",
-		"tc qdisc add dev ifb0 root netem " + i.netem(),
-		"tc qdisc add dev vec0 root netem " + i.netem(),
-		"tc qdisc add dev vec0 ingress",
-		"tc filter add dev vec0 ingress matchall action mirred egress redirect dev ifb0",
-	}, " && "))
+	s.Run(strings.Join(commands, " && "))
 }
 
 // netem writes it for tc.

@@ -79,7 +79,7 @@ func (o *Options) device() string {
 	if o.VLAN == 0 {
 		return "vec0"
 	}
-	return fmt.Sprintf("vec0.%d", o.VLAN)
+	return "vlan"
 }
 
 // pppd is its file of options.

@@ -1,7 +1,6 @@
 package bras
 
 import (
-	"encoding/base64"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -85,28 +84,39 @@ func (s *Server) Run(command string) string {
 	return output
 }
 
-// configure writes pppd's files, which each session reads at its start.
+// configure writes pppd's files, which each session reads at its start. Changed
+// ones take the place of the old at once.
 func (s *Server) configure() {
 	s.t.Helper()
-	s.write("/etc/ppp/options", "")
-	s.write("/etc/ppp/server", s.options.pppd())
-	s.write("/etc/ppp/pap-secrets", s.options.secrets())
-	s.write("/etc/ppp/chap-secrets", s.options.secrets())
+	secrets := s.options.secrets()
+	s.Run(strings.Join([]string{
+		"umask 077", "mkdir -p /etc/ppp/new", "cd /etc/ppp/new",
+		write("options", ""), write("server", s.options.pppd()),
+		write("pap-secrets", secrets), write("chap-secrets", secrets),
+		"mv * ..",
+	}, " && "))
 }
 
 // connect sets up the guest's devices.
 func (s *Server) connect() {
 	s.t.Helper()
-	s.Run("sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv6.conf.vec0.disable_ipv6=1")
-	s.Run(fmt.Sprintf("ip link set vec0 mtu %d up", s.options.MTU))
+	commands := []string{
+		"sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv6.conf.vec0.disable_ipv6=1",
+		fmt.Sprintf("ip link set vec0 mtu %d up", s.options.MTU),
+		fmt.Sprintf("ip -6 address add %s dev lo", Host),
+	}
 	if v := s.options.VLAN; v != 0 {
-		s.Run(fmt.Sprintf("ip link add link vec0 name %[1]s type vlan id %d && sysctl -qw net.ipv6.conf.%[1]s.disable_ipv6=1 && ip link set %[1]s up",
-			strings.ReplaceAll(s.options.device(), ".", "/"), v))
+		commands = append(commands,
+			fmt.Sprintf("ip link add link vec0 name vlan type vlan id %d", v),
+			"sysctl -qw net.ipv6.conf.vlan.disable_ipv6=1",
+			"ip link set vlan up")
 	}
 	if s.options.Uplink != nil {
-		s.Run(fmt.Sprintf("ip link set vec1 up && ip -6 address add %s dev vec1 nodad && ip -6 route add default via %s", uplink, Internet))
+		commands = append(commands, "ip link set vec1 up",
+			fmt.Sprintf("ip -6 address add %s dev vec1 nodad", uplink),
+			fmt.Sprintf("ip -6 route add default via %s", Internet))
 	}
-	s.Run(fmt.Sprintf("ip -6 address add %s dev lo", Host))
+	s.Run(strings.Join(commands, " && "))
 	s.impair()
 }
 
@@ -121,15 +131,18 @@ func (s *Server) serve() {
 	for _, name := range s.options.Services {
 		args = append(args, "-S", quote(name))
 	}
-	s.Run(strings.Join(args, " ") + " >" + serverLog + " 2>&1 </dev/null &")
-	s.Run(`until [ "$(wc -l </proc/net/packet)" -ge 2 ]; do pgrep -x pppoe-server >/dev/null && sleep 0.02 || { cat ` + serverLog + `; exit 1; }; done`)
+	s.Run(strings.Join(args, " ") + " >" + serverLog + " 2>&1 </dev/null & " +
+		`while [ "$(wc -l </proc/net/packet)" -lt 2 ]; do kill -0 $! && sleep 0.02 || { cat ` + serverLog + `; exit 1; }; done`)
 }
 
-// write makes a file in the guest, for root alone.
-func (s *Server) write(path, content string) {
-	s.t.Helper()
-	s.Run(fmt.Sprintf("umask 077; echo %s | base64 -d >%s.new && mv %[2]s.new %[2]s",
-		base64.StdEncoding.EncodeToString([]byte(content)), path))
+// write is the shell's command to write a file: it needs no other program, and
+// fits on a line.
+func write(path, content string) string {
+	var octal strings.Builder
+	for _, b := range []byte(content) {
+		fmt.Fprintf(&octal, `\%03o`, b)
+	}
+	return fmt.Sprintf("printf %%b '%s' >%s", &octal, path)
 }
 
 func (s *Server) stop() {
