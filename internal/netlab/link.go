@@ -161,13 +161,13 @@ func Connect(a *Namespace, nameA string, b *Namespace, nameB string) error {
 	return errors.Join(a.SetUp(nameA), b.SetUp(nameB))
 }
 
-// AddBridge makes a bridge of devices, which begins to forward at once; it is up,
-// and the kernel says nothing on it by itself.
+// AddBridge makes a bridge, up, that forwards at once whatever comes, and on
+// which the kernel says nothing by itself.
 func (n *Namespace) AddBridge(name string, ports ...string) error {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = name
-	quiet := false
-	bridge := &netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &quiet}
+	snooping := false
+	bridge := &netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &snooping}
 	if err := n.Do(func() error { return netlink.LinkAdd(bridge) }); err != nil {
 		return fmt.Errorf("add bridge %s in %s: %w", name, n.name, err)
 	}

@@ -22,7 +22,9 @@ const (
 
 	serviceName, acName, acCookie, maxPayload = 0x0101, 0x0102, 0x0104, 0x0120
 
-	lcp, pap, chap = 0xc021, 0xc023, 0xc223
+	lcp, pap, chap, ipcp, ipv6cp, ipv6 = 0xc021, 0xc023, 0xc223, 0x8021, 0x8057, 0x0057
+
+	optionMRU, optionAuth = 1, 3
 
 	confReq, confAck, termReq, termAck, echoReq, echoReply = 1, 2, 5, 6, 9, 10
 )
@@ -49,6 +51,7 @@ type dialer struct {
 	vlan   uint16
 	server []byte
 	id     uint16
+	wanted map[byte][]byte // the server's LCP options
 }
 
 func newDialer(t *testing.T, ns *netlab.Namespace, link string) *dialer {
@@ -123,9 +126,8 @@ func (d *dialer) negotiate() {
 		f := d.expect("LCP to open", func(f frame) bool { return f.protocol == lcp })
 		switch f.ppp {
 		case confReq:
-			reply := slices.Clone(f.payload)
-			reply[2] = confAck
-			d.send(d.server, session, 0, d.id, reply)
+			d.ack(f)
+			d.wanted = options(f.payload)
 			agreed = true
 			if !acked { // it was deaf when we asked
 				d.sendPPP(lcp, confReq, 1, nil)
@@ -136,17 +138,31 @@ func (d *dialer) negotiate() {
 	}
 }
 
+// ack agrees to a Configure-Request.
+func (d *dialer) ack(f frame) {
+	d.t.Helper()
+	reply := slices.Clone(f.payload)
+	reply[2] = confAck
+	d.send(d.server, session, 0, d.id, reply)
+}
+
 // echoed asks for an echo and reports whether it comes within a second.
 func (d *dialer) echoed() bool {
 	d.t.Helper()
-	d.sendPPP(lcp, echoReq, 7, make([]byte, 4))
+	return d.echoes(8)
+}
+
+// echoes asks for an echo of an LCP packet of that size.
+func (d *dialer) echoes(size int) bool {
+	d.t.Helper()
+	d.sendPPP(lcp, echoReq, 7, make([]byte, size-4))
 	deadline := time.Now().Add(time.Second)
 	for {
 		f, ok := d.read(deadline)
 		if !ok {
 			return false
 		}
-		if f.protocol == lcp && f.ppp == echoReply && f.payload[3] == 7 {
+		if f.protocol == lcp && f.ppp == echoReply && f.payload[3] == 7 && len(f.payload) == 2+size {
 			return true
 		}
 	}
@@ -164,14 +180,6 @@ func (d *dialer) expect(what string, fits func(frame) bool) frame {
 		if fits(f) {
 			return f
 		}
-	}
-}
-
-// quiet checks that nothing at all comes of the session for a while.
-func (d *dialer) quiet(span time.Duration) {
-	d.t.Helper()
-	if f, ok := d.read(time.Now().Add(span)); ok {
-		d.t.Errorf("there came %+v, want silence", f)
 	}
 }
 
@@ -248,6 +256,15 @@ func find(tags []byte, kind uint16) (string, bool) {
 		tags = tags[n:]
 	}
 	return "", false
+}
+
+// options reads those of a Configure-Request.
+func options(payload []byte) map[byte][]byte {
+	all := map[byte][]byte{}
+	for b := payload[6:]; len(b) >= 2; b = b[b[1]:] {
+		all[b[0]] = b[2:b[1]]
+	}
+	return all
 }
 
 func check(t testing.TB, err error) {
