@@ -34,7 +34,6 @@ var dialerMAC = []byte{2, 0, 0, 0, 0, 1}
 // A frame is a PPPoE frame that came from a server.
 type frame struct {
 	from     []byte
-	vlan     uint16
 	code     byte
 	id       uint16
 	payload  []byte // tags, or from the PPP protocol on
@@ -216,7 +215,7 @@ func (d *dialer) read(deadline time.Time) (frame, bool) {
 			return frame{}, false
 		}
 		check(d.t, err)
-		if f, ok := parse(b[:p.Len]); ok && f.vlan == d.vlan {
+		if f, ok := parse(b[:p.Len]); ok && p.VLAN == d.vlan {
 			return f, true
 		}
 	}
@@ -225,10 +224,6 @@ func (d *dialer) read(deadline time.Time) (frame, bool) {
 func parse(b []byte) (f frame, ok bool) {
 	f.from = b[6:12]
 	b = b[12:]
-	if binary.BigEndian.Uint16(b) == vlanTag {
-		f.vlan = binary.BigEndian.Uint16(b[2:]) & 0xfff
-		b = b[4:]
-	}
 	etherType := binary.BigEndian.Uint16(b)
 	if etherType != discovery && etherType != session {
 		return f, false

@@ -160,8 +160,8 @@ func TestImpair(t *testing.T) {
 		d.sendPPP(lcp, echoReq, 9, make([]byte, 4))
 	}
 	came := 0
-	for deadline := time.Now().Add(time.Second); ; {
-		f, ok := d.read(deadline)
+	for {
+		f, ok := d.read(time.Now().Add(time.Second))
 		if !ok {
 			break
 		}
