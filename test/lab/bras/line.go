@@ -53,8 +53,11 @@ func (s *Server) lay() {
 	}
 	s.must(netlab.Connect(o.Namespace, o.uplinkEnd(), o.Uplink, uplinkName))
 	s.must(o.Namespace.SetSysctl("net/ipv6/conf/"+o.uplinkEnd()+"/disable_ipv6", "1"))
+	s.must(cutSuperframes(o.Uplink, uplinkName))
 	s.must(o.Uplink.AddAddress(uplinkName, netip.PrefixFrom(Internet, uplink.Bits())))
-	s.must(o.Uplink.AddRoute(uplinkName, Customer, uplink.Addr()))
+	for _, to := range []netip.Prefix{Customer, netip.PrefixFrom(Host, 128)} {
+		s.must(o.Uplink.AddRoute(uplinkName, to, uplink.Addr()))
+	}
 }
 
 // lift takes the devices away.
@@ -94,6 +97,22 @@ func addTAP(ns *netlab.Namespace, name string, mtu int) error {
 		return fmt.Errorf("add tap %s in %s: %w", name, ns.Name(), err)
 	}
 	return ns.SetMTU(name, mtu)
+}
+
+// cutSuperframes has the kernel send no frame longer than the MTU: the guest's
+// buffers have no room for them.
+func cutSuperframes(ns *netlab.Namespace, name string) error {
+	err := ns.Do(func() error {
+		dev, err := netlink.LinkByName(name)
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetGSOMaxSegs(dev, 1)
+	})
+	if err != nil {
+		return fmt.Errorf("limit %s in %s: %w", name, ns.Name(), err)
+	}
+	return nil
 }
 
 // impair has the guest spoil what it sends and, by way of another device, what it
