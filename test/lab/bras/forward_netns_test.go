@@ -2,9 +2,12 @@ package bras
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -34,6 +37,24 @@ func TestUplink(t *testing.T) {
 			t.Fatal("nothing comes in the session")
 		}
 	}
+}
+
+// The uplink carries TCP, whose sender would rather send superframes.
+func TestUplinkCarriesTCP(t *testing.T) {
+	nstest.Privileged(t)
+	nstest.NoLeaks(t)
+	internet := namespace(t, "r6t-internet")
+	s := Start(t, Options{Namespace: namespace(t, "r6t-line"), Uplink: internet})
+	s.Run("iperf3 -s -1 >/dev/null 2>&1 & until grep -q :1451 /proc/net/tcp6; do sleep 0.02; done") // port 5201
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	check(t, internet.Do(func() error {
+		said, err := exec.CommandContext(ctx, "iperf3", "-c", Host.String(), "-n", "4M").CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("iperf3: %w\n%s", err, said)
+		}
+		return nil
+	}))
 }
 
 // IPCP is there when it is asked for.
