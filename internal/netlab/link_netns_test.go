@@ -1,6 +1,7 @@
 package netlab
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/netip"
@@ -102,5 +103,22 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 	cancel()
 	if _, err := n.WaitLink(ctx, "never", nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("WaitLink = %v, want %v", err, context.Canceled)
+	}
+}
+
+func TestBridgeForwardsAtOnce(t *testing.T) {
+	a, middle := pair(t)
+	b := newNamespace(t, "r6t-c")
+	check(t, Connect(b, "far", middle, "port"))
+	check(t, middle.AddBridge("bridge", "right", "port"))
+	c := openCapture(t, b, "far", CaptureConfig{IgnoreOutgoing: true})
+	check(t, SendRaw(a, "left", append(append(bytes.Repeat([]byte{0xff}, 12), 0x86, 0xdd), packet("over")...)))
+	for {
+		var got [2000]byte
+		p, err := c.Read(got[:])
+		check(t, err)
+		if bytes.Equal(got[:p.Len], packet("over")) {
+			return
+		}
 	}
 }

@@ -91,17 +91,17 @@ func TestPowerCut(t *testing.T) {
 	d.dial()
 }
 
-// A line that is cut has no carrier, and works again after that.
-func TestCut(t *testing.T) {
+// A line that is down has no carrier, and works again after that.
+func TestLinkDown(t *testing.T) {
 	s, d := start(t, Options{})
 	d.dial()
-	s.Cut(true)
+	s.LinkDown()
 	l, err := s.options.Namespace.Link("line")
 	check(t, err)
 	if l.Up || l.Carrier {
 		t.Errorf("the line is %+v, want it down", l)
 	}
-	s.Cut(false)
+	s.LinkUp()
 	d.open("line") // its sockets say that it was down
 	if !d.echoed() {
 		t.Error("the session did not survive")

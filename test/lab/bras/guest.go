@@ -152,7 +152,8 @@ func (g *guest) run(command string) (string, error) {
 
 // answer waits for a line.
 func (g *guest) answer() (string, error) {
-	if err := g.serial.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	err := g.serial.SetReadDeadline(time.Now().Add(patience)) //nolint:forbidigo // a test waits
+	if err != nil {
 		return "", err
 	}
 	return g.answers.ReadString('\n')

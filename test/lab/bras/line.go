@@ -29,15 +29,16 @@ func (s *Server) Impair(i Impairment) {
 	s.impair()
 }
 
-// Cut takes the line's carrier away, or gives it back: its device at the client's
-// end is set down, or up.
-func (s *Server) Cut(cut bool) {
+// LinkDown sets the line's device at the client's end down.
+func (s *Server) LinkDown() {
 	s.t.Helper()
-	set := s.options.Namespace.SetUp
-	if cut {
-		set = s.options.Namespace.SetDown
-	}
-	s.must(set(s.options.Link))
+	s.must(s.options.Namespace.SetDown(s.options.Link))
+}
+
+// LinkUp sets it up again.
+func (s *Server) LinkUp() {
+	s.t.Helper()
+	s.must(s.options.Namespace.SetUp(s.options.Link))
 }
 
 // lay makes the devices that the guest's lines end in. They stay when the guest
