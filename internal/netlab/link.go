@@ -1,6 +1,7 @@
 package netlab
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -161,9 +162,14 @@ func Connect(a *Namespace, nameA string, b *Namespace, nameB string) error {
 	return errors.Join(a.SetUp(nameA), b.SetUp(nameB))
 }
 
-// AddBridge makes a bridge, up, that forwards at once whatever comes, and on
-// which the kernel says nothing by itself.
-func (n *Namespace) AddBridge(name string, ports ...string) error {
+// AddBridge makes a bridge, up, on which the kernel says nothing by itself. It
+// waits for the ports to run, so that the bridge forwards from the first frame.
+func (n *Namespace) AddBridge(ctx context.Context, name string, ports ...string) error {
+	for _, port := range ports {
+		if _, err := n.WaitLink(ctx, port, func(l Link) bool { return l.Flags&net.FlagRunning != 0 }); err != nil {
+			return err
+		}
+	}
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = name
 	snooping := false

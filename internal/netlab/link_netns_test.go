@@ -110,9 +110,10 @@ func TestBridgeForwardsAtOnce(t *testing.T) {
 	a, middle := pair(t)
 	b := newNamespace(t, "r6t-c")
 	check(t, Connect(b, "far", middle, "port"))
-	check(t, middle.AddBridge("bridge", "right", "port"))
+	check(t, middle.AddBridge(t.Context(), "bridge", "right", "port"))
 	c := openCapture(t, b, "far", CaptureConfig{IgnoreOutgoing: true})
-	check(t, SendRaw(a, "left", append(append(bytes.Repeat([]byte{0xff}, 12), 0x86, 0xdd), packet("over")...)))
+	header := append(bytes.Repeat([]byte{0xff}, 6), 2, 0, 0, 0, 0, 1, 0x86, 0xdd)
+	check(t, SendRaw(a, "left", append(header, packet("over")...)))
 	for {
 		var got [2000]byte
 		p, err := c.Read(got[:])

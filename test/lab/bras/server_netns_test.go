@@ -126,7 +126,7 @@ func TestTwoServers(t *testing.T) {
 	two := Start(t, Options{Namespace: ns, Link: "two", Name: "two"})
 	client := namespace(t, "r6t-client")
 	check(t, netlab.Connect(client, "wan", ns, "three"))
-	check(t, ns.AddBridge("ether", "one", "two", "three"))
+	check(t, ns.AddBridge(t.Context(), "ether", "one", "two", "three"))
 	d := newDialer(t, client, "wan")
 	names := map[string]string{}
 	for _, offer := range d.discover(2, tag(serviceName, "")) {
