@@ -15,6 +15,13 @@
 // namespace of its own and dies with the test, however that ends; its files are
 // in the /dev/shm that nstest gives to the test binary.
 //
+//	s := bras.Start(t, bras.Options{Namespace: ns, Auth: bras.CHAP, Uplink: internet})
+//	… dial in over device "line" of ns …
+//	s.Terminate() // or PADT, Forget, Silence, Freeze, LinkDown, PowerCut
+//
+// For two servers on one Ethernet start both, each with a Link of its own, and
+// make a bridge of the links with netlab's AddBridge.
+//
 // Tests alone import it, with nstest.Main in their TestMain. What fails ends the
 // test, so methods are called on the test's goroutine.
 //
