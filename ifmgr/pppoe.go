@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -324,19 +325,18 @@ func (d *dialer) renumber(t *loop.Turn, iid ppp.IID) {
 }
 
 func (d *dialer) ended(t *loop.Turn, e *pppoe.End) {
-	next := d.line.client.Info().Next
-	fields := []zap.Field{
-		zap.String("iface", d.i.name), zap.Uint64("id", uint64(d.i.id)),
-		zap.Stringer("cause", e.Cause), zap.String("text", e.Text),
-	}
-	if !next.IsZero() {
-		fields = append(fields, zap.Duration("next", next.Sub(t.Now())))
+	var wait time.Duration // zero: until there is carrier
+	if next := d.line.client.Info().Next; !next.IsZero() {
+		wait = next.Sub(t.Now())
 	}
 	if e.Opened.IsZero() {
-		d.m.log.Warn("session not opened", fields...)
+		d.m.log.Warn("session not opened", zap.String("iface", d.i.name), zap.Uint64("id", uint64(d.i.id)),
+			zap.String("cause", e.Cause.String()), zap.String("text", e.Text), zap.Duration("next", wait))
 		return
 	}
-	d.m.log.Info("session closed", append(fields, zap.Uint16("session", e.Session.ID), zap.Duration("took", e.Closed.Sub(e.Opened)))...)
+	d.m.log.Info("session closed", zap.String("iface", d.i.name), zap.Uint64("id", uint64(d.i.id)),
+		zap.Uint16("session", e.Session.ID), zap.String("cause", e.Cause.String()), zap.String("text", e.Text),
+		zap.Duration("took", e.Closed.Sub(e.Opened)), zap.Duration("next", wait))
 	if d.renew && d.i.state < Draining {
 		d.m.Detach(t, d.i.id, fmt.Errorf("%w: %v", ErrSession, e.Cause), nil)
 		return
@@ -350,7 +350,7 @@ func (d *dialer) end(t *loop.Turn, cause error) {
 	d.mail.close()
 	switch {
 	case d.line == nil || errors.Is(cause, ErrSession):
-	case errors.Is(cause, ErrLower):
+	case errors.Is(cause, ErrLower) && !d.lower.alive():
 		d.step(t, pppoe.Down{})
 	default:
 		d.step(t, pppoe.Close{})

@@ -20,9 +20,9 @@ var picture = map[string][]string{
 
 	"internal/control": {
 		"internal/router", "internal/capture", "internal/config", "internal/events", "internal/header", "internal/health", "internal/httpd", "internal/loop",
-		"dataplane", "fib", "ifmgr", "ifmgr/nd", "rib",
+		"dataplane", "fib", "ifmgr", "ifmgr/nd", "pppoe", "rib",
 	},
-	"internal/metrics": {"dataplane", "fib", "ifmgr", "ifmgr/nd", "internal/httpd", "internal/loop", "internal/reassembly"},
+	"internal/metrics": {"dataplane", "fib", "ifmgr", "ifmgr/nd", "internal/httpd", "internal/loop", "internal/reassembly", "pppoe"},
 	"internal/capture": {"dataplane", "internal/header"},
 	"internal/health":  {"internal/loop"},
 	"internal/httpd":   nil,
