@@ -56,8 +56,8 @@ func (m *Manager) Recall(dir string) { m.sessions = dir }
 
 // noted is a session as the file has it.
 type noted struct {
-	Session uint16     `json:"session"`
-	Peer    config.MAC `json:"peer"`
+	Session uint16 `json:"session"`
+	Peer    string `json:"peer"`
 }
 
 // recall notes the session of an interface; zero: there is none.
@@ -68,7 +68,7 @@ func (m *Manager) recall(name string, s pppoe.Stale) {
 	file := filepath.Join(m.sessions, name)
 	err := os.Remove(file)
 	if s != (pppoe.Stale{}) {
-		err = writeNoted(file, noted{s.ID, s.Peer})
+		err = writeNoted(file, noted{s.ID, config.MAC(s.Peer).String()})
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		m.log.Warn("session not noted", zap.String("iface", name), zap.Error(err))
@@ -91,17 +91,28 @@ func writeNoted(file string, n noted) error {
 
 // recalled is what was noted; zero if there is nothing, or nothing that makes sense.
 func (m *Manager) recalled(name string) pppoe.Stale {
+	if m.sessions == "" {
+		return pppoe.Stale{}
+	}
+	s, err := readNoted(filepath.Join(m.sessions, name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		m.log.Warn("session not recalled", zap.String("iface", name), zap.Error(err))
+	}
+	return s
+}
+
+func readNoted(file string) (s pppoe.Stale, err error) {
 	var n noted
-	b, err := os.ReadFile(filepath.Join(m.sessions, name))
+	b, err := os.ReadFile(file)
 	if err == nil {
 		err = json.Unmarshal(b, &n)
 	}
-	switch {
-	case m.sessions == "" || errors.Is(err, fs.ErrNotExist):
-		return pppoe.Stale{}
-	case err != nil:
-		m.log.Warn("session not recalled", zap.String("iface", name), zap.Error(err))
-		return pppoe.Stale{}
+	if err != nil {
+		return s, err
 	}
-	return pppoe.Stale{ID: n.Session, Peer: n.Peer}
+	mac, err := config.ParseMAC(n.Peer)
+	if err != nil {
+		return s, err
+	}
+	return pppoe.Stale{ID: n.Session, Peer: mac}, nil
 }
