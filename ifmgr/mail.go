@@ -60,15 +60,17 @@ type noted struct {
 	Peer    string `json:"peer"`
 }
 
-// recall notes the session of an interface; zero: there is none.
-func (m *Manager) recall(name string, s pppoe.Stale) {
+// note writes down the session of an interface; zero: there is none.
+func (m *Manager) note(name string, s pppoe.Stale) {
 	if m.sessions == "" {
 		return
 	}
 	file := filepath.Join(m.sessions, name)
-	err := os.Remove(file)
+	var err error
 	if s != (pppoe.Stale{}) {
 		err = writeNoted(file, noted{s.ID, config.MAC(s.Peer).String()})
+	} else if err = os.Remove(file); err == nil {
+		_ = os.Remove(m.sessions) // unless others are in it
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		m.log.Warn("session not noted", zap.String("iface", name), zap.Error(err))

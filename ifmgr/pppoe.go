@@ -64,6 +64,7 @@ type line struct {
 	client *pppoe.Client
 	config config.Interface
 	secret string
+	noted  pppoe.Stale // on disk
 }
 
 // attachPPPoE attaches the session that c describes, if what it is on is there.
@@ -100,10 +101,10 @@ func (m *Manager) lineOf(c config.Interface, secret string, i *Interface) *line 
 	var seed [32]byte
 	crand.Read(seed[:]) // never fails
 	p := c.PPPoE
-	l := &line{config: c, secret: secret}
+	l := &line{config: c, secret: secret, noted: m.recalled(c.Name)}
 	l.client = pppoe.NewClient(pppoe.Config{
 		Service: p.Service, AC: p.AC, User: p.User, Password: secret, MTU: c.MTU,
-		IID: iidOf(i.addrs.Load()), Stale: m.recalled(c.Name), Random: rand.New(rand.NewChaCha8(seed)),
+		IID: iidOf(i.addrs.Load()), Stale: l.noted, Random: rand.New(rand.NewChaCha8(seed)),
 	})
 	m.lines[c.Name] = l
 	return l
@@ -268,8 +269,9 @@ func (d *dialer) step(t *loop.Turn, in pppoe.Input) {
 		d.session.Store(nil) // before withdrawing: the gate
 	}
 	d.transmit(out.Send)
-	if out.Opened != nil || out.Ended != nil {
-		d.m.recall(d.i.name, d.line.client.Remember())
+	if s := d.line.client.Remember(); s != d.line.noted {
+		d.line.noted = s
+		d.m.note(d.i.name, s)
 	}
 	d.timer.Stop(t)
 	if !out.Wake.IsZero() {

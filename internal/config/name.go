@@ -59,7 +59,7 @@ func ParseName(s string) (string, error) {
 	return s, nil
 }
 
-// ParsePassword parses a password. No error shows it.
+// ParsePassword parses a password, which its message does not repeat.
 func ParsePassword(s string) (string, error) {
 	const longest = 255
 	if len(s) > longest {

@@ -119,6 +119,12 @@ func TestPPPoEMTU1500OnVLAN(t *testing.T) {
 	}
 }
 
+// A line that loses a tenth of all frames, and delays the others.
+func TestPPPoEBadLine(t *testing.T) {
+	s := subscribe(t, bras.Options{Auth: bras.MSCHAPv2, Impair: bras.Impairment{Delay: 60 * time.Millisecond, Jitter: 20 * time.Millisecond, Loss: 10}}, untagged, "lower: line, ac: lab")
+	s.session(time.Minute)
+}
+
 // Each way in which a session ends is recovered from without help.
 func TestPPPoEDrops(t *testing.T) {
 	for _, identity := range []string{"keep", "renew"} {
@@ -174,7 +180,7 @@ func TestPPPoEDiesUnderTCP(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 			defer cancel()
-			flow, err := netlab.StartTCPFlow(ctx, s.red, netip.Addr{}, sink.Addr(), 20_000_000)
+			flow, err := netlab.StartTCPFlow(ctx, s.red, netip.Addr{}, sink.Addr(), 5_000_000)
 			if err != nil {
 				t.Fatal(err)
 			}
