@@ -116,25 +116,31 @@ func (d *dialer) request(tags ...[]byte) frame {
 	return f
 }
 
-// negotiate agrees to all that the server wants of LCP.
+// negotiate opens LCP.
 func (d *dialer) negotiate() {
 	d.t.Helper()
-	d.sendPPP(lcp, confReq, 1, nil)
-	acked, agreed := false, false
-	for !acked || !agreed {
-		f := d.expect("LCP to open", func(f frame) bool { return f.protocol == lcp })
+	d.wanted = d.agree(lcp, nil)
+}
+
+// agree opens a control protocol: it agrees to what the server wants, which it
+// returns, and has the server agree to options. It speaks when it is spoken to:
+// the server is deaf before that, and begins anew at a request it has had.
+func (d *dialer) agree(protocol uint16, ours []byte) (theirs map[byte][]byte) {
+	d.t.Helper()
+	for acked := false; !acked || theirs == nil; {
+		f := d.expect("a control protocol to open", func(f frame) bool { return f.protocol == protocol })
 		switch f.ppp {
 		case confReq:
 			d.ack(f)
-			d.wanted = options(f.payload)
-			agreed = true
-			if !acked { // it was deaf when we asked
-				d.sendPPP(lcp, confReq, 1, nil)
+			if theirs == nil {
+				d.sendPPP(protocol, confReq, 1, ours)
 			}
+			theirs = options(f.payload)
 		case confAck:
 			acked = true
 		}
 	}
+	return theirs
 }
 
 // ack agrees to a Configure-Request.
@@ -174,7 +180,7 @@ func (d *dialer) expect(what string, fits func(frame) bool) frame {
 	for {
 		f, ok := d.read(deadline)
 		if !ok {
-			d.t.Fatalf("no %s", what)
+			d.t.Fatalf("waited in vain for %s", what)
 		}
 		if fits(f) {
 			return f
@@ -204,7 +210,7 @@ func (d *dialer) send(to []byte, etherType uint16, code byte, id uint16, payload
 	check(d.t, d.out.Send(binary.BigEndian.Uint16(b[12:]), append(b, payload...)))
 }
 
-// read returns the next PPPoE frame until then.
+// read returns the next PPPoE frame until then. An echo request is answered.
 func (d *dialer) read(deadline time.Time) (frame, bool) {
 	d.t.Helper()
 	check(d.t, d.in.SetReadDeadline(deadline))
@@ -215,9 +221,15 @@ func (d *dialer) read(deadline time.Time) (frame, bool) {
 			return frame{}, false
 		}
 		check(d.t, err)
-		if f, ok := parse(b[:p.Len]); ok && p.VLAN == d.vlan {
-			return f, true
+		f, ok := parse(b[:p.Len])
+		if !ok || p.VLAN != d.vlan {
+			continue
 		}
+		if f.protocol == lcp && f.ppp == echoReq && f.id == d.id {
+			d.sendPPP(lcp, echoReply, f.payload[3], make([]byte, 4))
+			continue
+		}
+		return f, true
 	}
 }
 
