@@ -29,6 +29,9 @@ const (
 	confReq, confAck, termReq, termAck, echoReq, echoReply = 1, 2, 5, 6, 9, 10
 )
 
+// patient is long enough for a machine that has much else to do.
+const patient = 20 * time.Second
+
 var dialerMAC = []byte{2, 0, 0, 0, 0, 1}
 
 // A frame is a PPPoE frame that came from a server.
@@ -51,6 +54,7 @@ type dialer struct {
 	server []byte
 	id     uint16
 	wanted map[byte][]byte // the server's LCP options
+	echo   byte            // the last one's identifier
 }
 
 func newDialer(t *testing.T, ns *netlab.Namespace, link string) *dialer {
@@ -72,12 +76,12 @@ func (d *dialer) open(link string) {
 	d.in, d.out = in, out
 }
 
-// discover sends a PADI with tags and returns the offers that come within a
-// second, or the first.
-func (d *dialer) discover(want int, tags ...[]byte) (offers []frame) {
+// discover sends a PADI with tags and returns as many offers as are wanted, or
+// those that come within that time.
+func (d *dialer) discover(want int, within time.Duration, tags ...[]byte) (offers []frame) {
 	d.t.Helper()
 	d.send(bytes.Repeat([]byte{0xff}, 6), discovery, padi, 0, bytes.Join(tags, nil))
-	for deadline := time.Now().Add(time.Second); len(offers) < want; {
+	for deadline := time.Now().Add(within); len(offers) < want; {
 		f, ok := d.read(deadline)
 		if !ok {
 			break
@@ -102,7 +106,7 @@ func (d *dialer) request(tags ...[]byte) frame {
 	if len(tags) == 0 {
 		tags = [][]byte{tag(serviceName, "")}
 	}
-	offers := d.discover(1, tags...)
+	offers := d.discover(1, patient, tags...)
 	if len(offers) == 0 {
 		d.t.Fatal("no PADO")
 	}
@@ -151,23 +155,30 @@ func (d *dialer) ack(f frame) {
 	d.send(d.server, session, 0, d.id, reply)
 }
 
-// echoed asks for an echo and reports whether it comes within a second.
+// echoed reports whether an echo request is answered.
 func (d *dialer) echoed() bool {
 	d.t.Helper()
-	return d.echoes(8)
+	return d.echoes(8, patient)
+}
+
+// ignored reports whether an echo request has no answer for a second.
+func (d *dialer) ignored() bool {
+	d.t.Helper()
+	return !d.echoes(8, time.Second)
 }
 
 // echoes asks for an echo of an LCP packet of that size.
-func (d *dialer) echoes(size int) bool {
+func (d *dialer) echoes(size int, within time.Duration) bool {
 	d.t.Helper()
-	d.sendPPP(lcp, echoReq, 7, make([]byte, size-4))
-	deadline := time.Now().Add(time.Second)
+	d.echo++
+	d.sendPPP(lcp, echoReq, d.echo, make([]byte, size-4))
+	deadline := time.Now().Add(within)
 	for {
 		f, ok := d.read(deadline)
 		if !ok {
 			return false
 		}
-		if f.protocol == lcp && f.ppp == echoReply && f.payload[3] == 7 && len(f.payload) == 2+size {
+		if f.protocol == lcp && f.ppp == echoReply && f.payload[3] == d.echo && len(f.payload) == 2+size {
 			return true
 		}
 	}
@@ -176,7 +187,7 @@ func (d *dialer) echoes(size int) bool {
 // expect waits for a frame.
 func (d *dialer) expect(what string, fits func(frame) bool) frame {
 	d.t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(patient)
 	for {
 		f, ok := d.read(deadline)
 		if !ok {

@@ -61,10 +61,10 @@ func (d *dialer) respond(user, secret string) {
 // The server answers a PADI for its services alone, with its name.
 func TestNames(t *testing.T) {
 	_, d := start(t, Options{Name: "ac one", Services: []string{"gold", "silver"}})
-	if got := d.discover(1, tag(serviceName, "lead")); len(got) != 0 {
+	if got := d.discover(1, time.Second, tag(serviceName, "lead")); len(got) != 0 {
 		t.Errorf("service lead is offered: %+v", got)
 	}
-	offers := d.discover(1, tag(serviceName, "silver"))
+	offers := d.discover(1, patient, tag(serviceName, "silver"))
 	if len(offers) != 1 {
 		t.Fatal("service silver is not offered")
 	}
@@ -77,7 +77,7 @@ func TestNames(t *testing.T) {
 // Sessions are in their VLAN, and nowhere else.
 func TestVLAN(t *testing.T) {
 	s, d := start(t, Options{VLAN: 7})
-	if got := d.discover(1, tag(serviceName, "")); len(got) != 0 {
+	if got := d.discover(1, time.Second, tag(serviceName, "")); len(got) != 0 {
 		t.Errorf("there is an offer outside of the VLAN: %+v", got)
 	}
 	d.vlan = 7
@@ -97,7 +97,7 @@ func TestMTU(t *testing.T) {
 		if got, want := d.wanted[optionMRU], []byte{1492 >> 8, 1492 & 0xff}; !bytes.Equal(got, want) {
 			t.Errorf("MRU = %x, want %x", got, want)
 		}
-		if !d.echoes(1492) {
+		if !d.echoes(1492, patient) {
 			t.Error("no echo of 1492 bytes")
 		}
 	})
@@ -111,7 +111,7 @@ func TestMTU(t *testing.T) {
 		if got, differs := d.wanted[optionMRU]; differs {
 			t.Errorf("MRU = %x, want the default, 1500", got)
 		}
-		if !d.echoes(1500) {
+		if !d.echoes(1500, patient) {
 			t.Error("no echo of 1500 bytes")
 		}
 	})
@@ -129,7 +129,7 @@ func TestTwoServers(t *testing.T) {
 	check(t, ns.AddBridge(t.Context(), "ether", "one", "two", "three"))
 	d := newDialer(t, client, "wan")
 	names := map[string]string{}
-	for _, offer := range d.discover(2, tag(serviceName, "")) {
+	for _, offer := range d.discover(2, patient, tag(serviceName, "")) {
 		name, _ := find(offer.payload, acName)
 		names[name] = hardware(offer.from)
 	}
@@ -155,7 +155,7 @@ func TestImpair(t *testing.T) {
 	}
 
 	s.Impair(Impairment{Loss: 50})
-	const bursts, sends = 20, 10 // the kernel keeps 32 packets for a pppd that is late
+	const bursts, sends = 10, 20 // the kernel keeps 32 packets for a pppd that is late
 	came := 0
 	for range bursts {
 		for range sends {
