@@ -29,6 +29,9 @@ const (
 	confReq, confAck, termReq, termAck, echoReq, echoReply = 1, 2, 5, 6, 9, 10
 )
 
+// patient is long enough for a machine that has much else to do.
+const patient = 20 * time.Second
+
 var dialerMAC = []byte{2, 0, 0, 0, 0, 1}
 
 // A frame is a PPPoE frame that came from a server.
@@ -51,6 +54,7 @@ type dialer struct {
 	server []byte
 	id     uint16
 	wanted map[byte][]byte // the server's LCP options
+	echo   byte            // the last one's identifier
 }
 
 func newDialer(t *testing.T, ns *netlab.Namespace, link string) *dialer {
@@ -72,12 +76,12 @@ func (d *dialer) open(link string) {
 	d.in, d.out = in, out
 }
 
-// discover sends a PADI with tags and returns the offers that come within a
-// second, or the first.
-func (d *dialer) discover(want int, tags ...[]byte) (offers []frame) {
+// discover sends a PADI with tags and returns as many offers as are wanted, or
+// those that come within that time.
+func (d *dialer) discover(want int, within time.Duration, tags ...[]byte) (offers []frame) {
 	d.t.Helper()
 	d.send(bytes.Repeat([]byte{0xff}, 6), discovery, padi, 0, bytes.Join(tags, nil))
-	for deadline := time.Now().Add(time.Second); len(offers) < want; {
+	for deadline := time.Now().Add(within); len(offers) < want; {
 		f, ok := d.read(deadline)
 		if !ok {
 			break
@@ -102,7 +106,7 @@ func (d *dialer) request(tags ...[]byte) frame {
 	if len(tags) == 0 {
 		tags = [][]byte{tag(serviceName, "")}
 	}
-	offers := d.discover(1, tags...)
+	offers := d.discover(1, patient, tags...)
 	if len(offers) == 0 {
 		d.t.Fatal("no PADO")
 	}
@@ -116,25 +120,31 @@ func (d *dialer) request(tags ...[]byte) frame {
 	return f
 }
 
-// negotiate agrees to all that the server wants of LCP.
+// negotiate opens LCP.
 func (d *dialer) negotiate() {
 	d.t.Helper()
-	d.sendPPP(lcp, confReq, 1, nil)
-	acked, agreed := false, false
-	for !acked || !agreed {
-		f := d.expect("LCP to open", func(f frame) bool { return f.protocol == lcp })
+	d.wanted = d.agree(lcp, nil)
+}
+
+// agree opens a control protocol: it agrees to what the server wants, which it
+// returns, and has the server agree to options. It speaks when it is spoken to:
+// the server is deaf before that, and begins anew at a request it has had.
+func (d *dialer) agree(protocol uint16, ours []byte) (theirs map[byte][]byte) {
+	d.t.Helper()
+	for acked := false; !acked || theirs == nil; {
+		f := d.expect("a control protocol to open", func(f frame) bool { return f.protocol == protocol })
 		switch f.ppp {
 		case confReq:
 			d.ack(f)
-			d.wanted = options(f.payload)
-			agreed = true
-			if !acked { // it was deaf when we asked
-				d.sendPPP(lcp, confReq, 1, nil)
+			if theirs == nil {
+				d.sendPPP(protocol, confReq, 1, ours)
 			}
+			theirs = options(f.payload)
 		case confAck:
 			acked = true
 		}
 	}
+	return theirs
 }
 
 // ack agrees to a Configure-Request.
@@ -145,23 +155,30 @@ func (d *dialer) ack(f frame) {
 	d.send(d.server, session, 0, d.id, reply)
 }
 
-// echoed asks for an echo and reports whether it comes within a second.
+// echoed reports whether an echo request is answered.
 func (d *dialer) echoed() bool {
 	d.t.Helper()
-	return d.echoes(8)
+	return d.echoes(8, patient)
+}
+
+// ignored reports whether an echo request has no answer for a second.
+func (d *dialer) ignored() bool {
+	d.t.Helper()
+	return !d.echoes(8, time.Second)
 }
 
 // echoes asks for an echo of an LCP packet of that size.
-func (d *dialer) echoes(size int) bool {
+func (d *dialer) echoes(size int, within time.Duration) bool {
 	d.t.Helper()
-	d.sendPPP(lcp, echoReq, 7, make([]byte, size-4))
-	deadline := time.Now().Add(time.Second)
+	d.echo++
+	d.sendPPP(lcp, echoReq, d.echo, make([]byte, size-4))
+	deadline := time.Now().Add(within)
 	for {
 		f, ok := d.read(deadline)
 		if !ok {
 			return false
 		}
-		if f.protocol == lcp && f.ppp == echoReply && f.payload[3] == 7 && len(f.payload) == 2+size {
+		if f.protocol == lcp && f.ppp == echoReply && f.payload[3] == d.echo && len(f.payload) == 2+size {
 			return true
 		}
 	}
@@ -170,11 +187,11 @@ func (d *dialer) echoes(size int) bool {
 // expect waits for a frame.
 func (d *dialer) expect(what string, fits func(frame) bool) frame {
 	d.t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(patient)
 	for {
 		f, ok := d.read(deadline)
 		if !ok {
-			d.t.Fatalf("no %s", what)
+			d.t.Fatalf("waited in vain for %s", what)
 		}
 		if fits(f) {
 			return f
@@ -204,7 +221,7 @@ func (d *dialer) send(to []byte, etherType uint16, code byte, id uint16, payload
 	check(d.t, d.out.Send(binary.BigEndian.Uint16(b[12:]), append(b, payload...)))
 }
 
-// read returns the next PPPoE frame until then.
+// read returns the next PPPoE frame until then. An echo request is answered.
 func (d *dialer) read(deadline time.Time) (frame, bool) {
 	d.t.Helper()
 	check(d.t, d.in.SetReadDeadline(deadline))
@@ -215,9 +232,15 @@ func (d *dialer) read(deadline time.Time) (frame, bool) {
 			return frame{}, false
 		}
 		check(d.t, err)
-		if f, ok := parse(b[:p.Len]); ok && p.VLAN == d.vlan {
-			return f, true
+		f, ok := parse(b[:p.Len])
+		if !ok || p.VLAN != d.vlan {
+			continue
 		}
+		if f.protocol == lcp && f.ppp == echoReq && f.id == d.id {
+			d.sendPPP(lcp, echoReply, f.payload[3], make([]byte, 4))
+			continue
+		}
+		return f, true
 	}
 }
 

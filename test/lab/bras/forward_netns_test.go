@@ -23,7 +23,7 @@ func TestUplink(t *testing.T) {
 	Start(t, Options{Namespace: line, Uplink: internet})
 	d := newDialer(t, line, "line")
 	d.dial()
-	d.openNCP(ipv6cp, []byte{1, 10, 0, 0, 0, 0, 0, 0, 0, 1})
+	d.agree(ipv6cp, []byte{1, 10, 0, 0, 0, 0, 0, 0, 0, 1})
 	payload := []byte("from the Internet")
 	deadline := time.Now().Add(10 * time.Second)
 	for {
@@ -64,23 +64,6 @@ func TestIPv4(t *testing.T) {
 	f := d.expect("IPCP", func(f frame) bool { return f.protocol == ipcp && f.ppp == confReq })
 	if got := netip.AddrFrom4([4]byte(options(f.payload)[3])); got != Host4 {
 		t.Errorf("the server's address is %v, want %v", got, Host4)
-	}
-}
-
-// openNCP agrees to what the server wants, and has it agree to options.
-func (d *dialer) openNCP(protocol uint16, options []byte) {
-	d.t.Helper()
-	d.sendPPP(protocol, confReq, 1, options)
-	acked, agreed := false, false
-	for !acked || !agreed {
-		f := d.expect("a control protocol to open", func(f frame) bool { return f.protocol == protocol })
-		switch f.ppp {
-		case confReq:
-			d.ack(f)
-			agreed = true
-		case confAck:
-			acked = true
-		}
 	}
 }
 
