@@ -127,7 +127,7 @@ func (l *Link) Begin(now time.Time) Output {
 	l.phase = Establish
 	l.line.at(now, eventOpen, Control{})
 	l.line.at(now, eventUp, Control{})
-	return l.result(now)
+	return l.result()
 }
 
 // Receive takes a packet, from its protocol's number on. Borrows.
@@ -136,7 +136,7 @@ func (l *Link) Receive(now time.Time, b []byte) Output {
 		l.Heard(now)
 		l.receive(now, b)
 	}
-	return l.result(now)
+	return l.result()
 }
 
 // Heard says that something came from the peer: who sends is there.
@@ -159,7 +159,7 @@ func (l *Link) Expire(now time.Time) Output {
 		l.echo(now)
 		l.tryAgain(now)
 	}
-	return l.result(now)
+	return l.result()
 }
 
 // Close ends the link. The peer is told once.
@@ -168,7 +168,7 @@ func (l *Link) Close(now time.Time) Output {
 		l.line.at(now, eventClose, Control{})
 		l.end(Requested, "")
 	}
-	return l.result(now)
+	return l.result()
 }
 
 // Phase is how far the link is.
@@ -378,7 +378,7 @@ func (l *Link) transmit(p Protocol, c Control) {
 }
 
 // result hands out what was collected.
-func (l *Link) result(time.Time) Output {
+func (l *Link) result() Output {
 	out := l.out
 	l.out = Output{}
 	if !l.ended {
