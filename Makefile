@@ -6,7 +6,8 @@ BIN    := bin/router6d
 FUZZ   ?= 30s
 
 # What the tests and the demo need from Debian besides Go: real peers.
-PACKAGES := iproute2 iperf3 iputils-ping tcpdump tshark ndisc6 python3-scapy docker.io systemd
+PACKAGES := iproute2 iperf3 iputils-ping tcpdump tshark ndisc6 python3-scapy docker.io systemd \
+	user-mode-linux kmod procps ppp pppoe
 
 .PHONY: all build demo test privileged unit check fuzz bench bench-detach bench-fib bench-forward peers clean
 

@@ -52,6 +52,8 @@ const (
 	DeadInterface                    // a lookup returned a withdrawn interface: must never happen
 	InterfaceDown                    // the way out has just gone down
 	InterfaceGone                    // the way out has just been deleted
+	SessionFull                      // for the session itself, and too much of it
+	NoSession                        // the way out has no session now
 	InterfaceSevered                 // the way out was orphaned, and its device is dead
 	InterfaceFull                    // the way out takes no more now
 	InterfaceRefused                 // the way out does not take this packet
@@ -99,6 +101,8 @@ var dropNames = [drops]string{
 	DeadInterface:    "dead_interface",
 	InterfaceDown:    "interface_down",
 	InterfaceGone:    "interface_gone",
+	SessionFull:      "session_full",
+	NoSession:        "no_session",
 	InterfaceSevered: "interface_severed",
 	InterfaceFull:    "interface_full",
 	InterfaceRefused: "interface_refused",
@@ -143,6 +147,8 @@ var dropTexts = [drops]string{
 	DeadInterface:    "a lookup returned a withdrawn interface: must never happen",
 	InterfaceDown:    "the way out has just gone down",
 	InterfaceGone:    "the way out has just been deleted",
+	SessionFull:      "of PPP or PPPoE, one of too many",
+	NoSession:        "the way out has no session now",
 	InterfaceSevered: "the way out was orphaned, and its device is dead",
 	InterfaceFull:    "the way out takes no more packets now",
 	InterfaceRefused: "the way out does not take this packet",
@@ -172,6 +178,8 @@ func refused(err error) Drop {
 		return InterfaceGone
 	case errors.Is(err, link.ErrSevered):
 		return InterfaceSevered
+	case errors.Is(err, link.ErrNoSession):
+		return NoSession
 	case errors.Is(err, link.ErrFull):
 		return InterfaceFull
 	}

@@ -105,9 +105,16 @@ func (w *worker) acceptIPv6(p *link.Packet, in *ifmgr.Interface, toGroup bool) D
 // one of them claims came in through it. What nobody claims ends, for a reason.
 func (w *worker) acceptStacked(why Drop, p *link.Packet, in *ifmgr.Interface) Drop {
 	for _, u := range in.Uppers(w.guard) {
-		if u.Port.Claim(p) {
+		switch u.Port.Claim(p) {
+		case link.Ours:
 			w.stacked.add(u.Interface, p)
 			return w.accept(p, u.Interface)
+		case link.Consumed:
+			w.counters.add(consumed, p.Segments())
+			return w.acceptNot(None, p, in)
+		case link.Overflow:
+			return w.acceptNot(SessionFull, p, in)
+		case link.NotOurs:
 		}
 	}
 	return w.acceptNot(why, p, in)

@@ -65,6 +65,10 @@ func (m *Manager) Check(t *loop.Turn, id ID) {
 	if i == nil || i.state >= Draining {
 		return
 	}
+	if d, ok := i.port.(*dialer); ok && d.lower.Probe() != link.ErrGone {
+		d.look(t)
+		return
+	}
 	p, ok := i.port.(prober)
 	if !ok {
 		return

@@ -25,6 +25,9 @@ func (m *Manager) SetMTU(t *loop.Turn, id ID, mtu int) {
 		if v, ok := u.Port.(*vlan); ok {
 			m.SetMTU(t, u.id, v.fit(mtu))
 		}
+		if d, ok := u.Port.(*dialer); ok {
+			d.look(t) // another session has to be agreed upon
+		}
 	}
 }
 

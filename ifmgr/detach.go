@@ -87,6 +87,9 @@ func (m *Manager) Detach(t *loop.Turn, id ID, cause error, done func(Result)) {
 	if i.lower != nil {
 		i.lower.unstack(t, i)
 	}
+	if p, ok := i.port.(*dialer); ok {
+		p.end(t, cause)
+	}
 	if i.neighbors != nil {
 		d.result.Purged = i.neighbors.end(t)
 	}

@@ -23,6 +23,7 @@
 // through Hooks.
 //
 // Files in reading order: ifmgr.go (the object), handle.go, attach.go,
-// carrier.go, change.go, detach.go, vlan.go; neighbor.go and inbox.go, of Ethernet
-// ports; then the kernel's side: device.go, prepare.go, mac.go, silence.go, nft.go, watch.go, keeper.go.
+// carrier.go, change.go, detach.go, vlan.go; pppoe.go and mail.go, of sessions;
+// neighbor.go and inbox.go, of Ethernet ports; then the kernel's side: device.go,
+// prepare.go, mac.go, silence.go, nft.go, watch.go, keeper.go.
 package ifmgr

@@ -236,7 +236,7 @@ func (p *probed) becomes(err error) { p.err.Store(&err) }
 // claims is a port to stack on another.
 type claims struct{ port }
 
-func (*claims) Claim(*link.Packet) bool { return false }
+func (*claims) Claim(*link.Packet) link.Claim { return link.NotOurs }
 
 // stack puts a port on top of lower.
 func (h *house) stack(name string, lower ID, u link.Upper) ID {

@@ -215,6 +215,9 @@ type Manager struct {
 	blackhole  *Handle
 	totals     Totals
 	discovered Discovery         // of interfaces that have ended
+	lines      map[string]*line  // of PPPoE interfaces, which may not be there now
+	sessions   string            // where those that are open are noted; empty: nowhere
+	arenas     *link.Pool        // for frames that the loop sends
 	came       func(name string) // told when an interface of that name is attached; may be nil
 	freed      func(name string) // told when it has ended; may be nil
 }
@@ -227,6 +230,8 @@ func New(l *loop.Loop, log *zap.Logger, timeout time.Duration) *Manager {
 		ifaces:   map[ID]*Interface{},
 		names:    map[string]*claim{},
 		devices:  map[deviceKey]ID{},
+		lines:    map[string]*line{},
+		arenas:   link.NewPool(1),
 		silences: silences{now: map[int]*record{}},
 
 		discovered: Discovery{Invalid: map[string]uint64{}},

@@ -44,7 +44,8 @@ func (m *Manager) Add(ctx context.Context, c config.Interface) (id ID, err error
 type Prepared struct {
 	m        *Manager
 	config   config.Interface
-	port     link.Port // nil of a VLAN, which is made when it is attached
+	port     link.Port // nil of what is stacked, which is made when it is attached
+	secret   string    // of a PPPoE session
 	settings Settings
 	ifc      *Interface // once attached
 }
@@ -56,8 +57,17 @@ func (m *Manager) Prepare(ctx context.Context, c config.Interface) (*Prepared, e
 		return nil, err
 	}
 	p := &Prepared{m: m, config: c}
-	if c.Type == config.TypeVLAN {
+	switch c.Type {
+	case config.TypeVLAN:
 		return p, nil
+	case config.TypePPPoE:
+		var err error
+		if p.secret, err = c.PPPoE.Secret(); err != nil {
+			m.unreserve(c.Name)
+			return nil, fmt.Errorf("interface %s: %w", c.Name, err)
+		}
+		return p, nil
+	case config.TypeTUN, config.TypeTAP, config.TypePacket:
 	}
 	port, settings, err := prepare(c)
 	if err != nil {
@@ -73,9 +83,12 @@ func (m *Manager) Prepare(ctx context.Context, c config.Interface) (*Prepared, e
 
 // Attach makes it an interface. If it fails, the Prepared is as it was.
 func (p *Prepared) Attach(t *loop.Turn) (id ID, err error) {
-	if p.config.Type == config.TypeVLAN {
+	switch p.config.Type {
+	case config.TypeVLAN:
 		id, err = p.m.attachVLAN(t, p.config)
-	} else {
+	case config.TypePPPoE:
+		id, err = p.m.attachPPPoE(t, p.config, p.secret)
+	case config.TypeTUN, config.TypeTAP, config.TypePacket:
 		id, err = p.m.Attach(t, p.port, p.settings)
 	}
 	p.ifc = p.m.ifaces[id]

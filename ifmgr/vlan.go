@@ -69,6 +69,13 @@ func (c carrier) Probe() error {
 	return nil
 }
 
+// alive reports whether what is sent may still arrive, although the interface is
+// about to end.
+func (c carrier) alive() bool {
+	p, ok := c.port.(prober)
+	return !ok || p.Probe() == nil
+}
+
 // attachVLAN attaches the VLAN that c describes, if what it is on is there.
 func (m *Manager) attachVLAN(t *loop.Turn, c config.Interface) (ID, error) {
 	id, ok := m.Lookup(t, c.Lower)

@@ -39,6 +39,7 @@ func showCommand() *cobra.Command {
 		show("routes", "Routes on offer, and why some are not used", socket, asJSON, (*control.Client).Routes, printRoutes),
 		show("nexthops", "Targets of routes, and what they lead to now", socket, asJSON, (*control.Client).Nexthops, printNexthops),
 		showNeighbors(socket, asJSON),
+		show("pppoe", "PPPoE sessions: how they are, and how they ended", socket, asJSON, (*control.Client).Sessions, printSessions),
 		show("counters", "The account of all packets", socket, asJSON, (*control.Client).Counters, printCounters),
 		show("drops", "Packets that ended here, by reason", socket, asJSON, (*control.Client).Drops, printDrops),
 		show("fib", "Size and memory of the forwarding table", socket, asJSON, (*control.Client).FIB, printFIB),
@@ -277,6 +278,39 @@ func printNeighbors(w io.Writer, all []control.Neighbors) {
 			}
 		}
 	})
+}
+
+func printSessions(w io.Writer, all []control.Session) {
+	table(w, "INTERFACE STATE FOR SESSION PEER AC MTU AUTH", func(row func(...any), note func(string)) {
+		for _, s := range all {
+			session, mtu := "-", "-"
+			if s.Session != 0 {
+				session = fmt.Sprint(s.Session)
+			}
+			if s.MTU != 0 {
+				mtu = fmt.Sprint(s.MTU)
+			}
+			row(s.Interface, s.Phase, time.Since(s.Since).Round(time.Second), session, cmp.Or(s.Peer, "-"), cmp.Or(s.AC, "-"), mtu, cmp.Or(s.Auth, "-"))
+			if !s.Next.IsZero() {
+				note("next try in " + max(0, time.Until(s.Next)).Round(time.Second).String())
+			}
+			for _, e := range s.History {
+				note(ending(e))
+			}
+		}
+	})
+}
+
+// ending is how a session ended, in words.
+func ending(e control.SessionEnd) string {
+	text := e.Closed.Local().Format(time.DateTime) + " " + e.Cause
+	if e.Text != "" {
+		text += " (" + e.Text + ")"
+	}
+	if e.Lasted > 0 {
+		return text + ", after " + time.Duration(e.Lasted*float64(time.Second)).Round(time.Second).String()
+	}
+	return text + ", never open"
 }
 
 func printCounters(w io.Writer, c control.Counters) {

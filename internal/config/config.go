@@ -2,6 +2,8 @@ package config
 
 import (
 	"net/netip"
+	"os"
+	"strings"
 	"time"
 )
 
@@ -62,7 +64,8 @@ type Interface struct {
 	DADTransmits int
 	Neighbors    []Neighbor // that need no resolution
 	Kernel       *Kernel    // the other end; nil leaves it alone, as ModeAttach always does
-	Lower        string     // the interface it is on, of TypeVLAN only
+	Lower        string     // the interface it is on, of TypeVLAN and TypePPPoE only
+	PPPoE        *PPPoE     // nil but of TypePPPoE
 	VLAN         VLAN       // zero but of TypeVLAN
 	Line         int        // in the file; zero if it came from elsewhere
 }
@@ -76,7 +79,9 @@ const (
 	TypeTAP Type = "tap" // Ethernet frames, to and from the kernel
 	// TypePacket is an Ethernet link that is there already, through a packet socket.
 	TypePacket Type = "packet"
-	TypeVLAN   Type = "vlan" // on another interface, of any type that has frames
+	// TypePPPoE is a session with an access concentrator on another interface.
+	TypePPPoE Type = "pppoe"
+	TypeVLAN  Type = "vlan" // on another interface, of any type that has frames
 )
 
 // Neighbor is a node on an Ethernet link.
@@ -99,6 +104,34 @@ type VLAN struct {
 	Protocol Protocol
 	ID       uint16
 }
+
+// PPPoE is whom a session is with, and as whom. It never changes.
+type PPPoE struct {
+	User         string // empty: nothing is proved
+	Password     string // empty if PasswordFile is not
+	PasswordFile string // absolute
+	Service      string // empty: any
+	AC           string // empty: any
+	Identity     Identity
+}
+
+// Secret is the password. The file is read each time: it may change.
+func (p *PPPoE) Secret() (string, error) {
+	if p.PasswordFile == "" {
+		return p.Password, nil
+	}
+	b, err := os.ReadFile(p.PasswordFile)
+	return strings.TrimRight(string(b), "\r\n"), err
+}
+
+// Identity says what becomes of an interface when its session ends.
+type Identity string
+
+// The identities.
+const (
+	IdentityKeep  Identity = "keep"  // it stays, without carrier
+	IdentityRenew Identity = "renew" // it ends, and there is another
+)
 
 // Protocol is the standard that a VLAN's tag is of.
 type Protocol string

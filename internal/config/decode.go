@@ -69,6 +69,7 @@ func (d *decoder) iface(n *node, name string) Interface {
 		d.fail(n.key, n, err)
 	}
 	i.Line = n.key.line
+	session := PPPoE{Identity: IdentityKeep}
 	d.section(n, []field{
 		{"type", into(d, &i.Type, "a type", ParseType)},
 		{"mode", into(d, &i.Mode, "a mode", ParseMode)},
@@ -80,13 +81,23 @@ func (d *decoder) iface(n *node, name string) Interface {
 		{"lower", into(d, &i.Lower, "an interface name", parseName)},
 		{"vlan", into(d, &i.VLAN.ID, "a whole number", ParseVLANID)},
 		{"protocol", into(d, &i.VLAN.Protocol, "a protocol", ParseProtocol)},
+		{"user", into(d, &session.User, "a name", ParseName)},
+		{"password", into(d, &session.Password, "a password", ParsePassword)},
+		{"password-file", into(d, &session.PasswordFile, "a path", ParseFile)},
+		{"service", into(d, &session.Service, "a name", ParseName)},
+		{"ac", into(d, &session.AC, "a name", ParseName)},
+		{"identity", into(d, &session.Identity, "keep or renew", ParseIdentity)},
 		{"addresses", func(n *node) { i.Addresses = each(d, n, "an address", ParseAddress, d.claims.own(name)) }},
 		{"dad-transmits", into(d, &i.DADTransmits, "a whole number", ParseDADTransmits)},
 		{"neighbors", func(n *node) { i.Neighbors = d.neighbors(n) }},
 		{"kernel", func(n *node) { i.Kernel = d.kernel(n, name) }}, // after addresses, which it must not repeat
 	})
 	d.checkType(n, i)
-	if i.Type != TypeTUN && n.get("dad-transmits") == nil {
+	if i.Type == TypePPPoE {
+		i.PPPoE = &session
+		d.checkPPPoE(n, i)
+	}
+	if i.Type != TypeTUN && i.Type != TypePPPoE && n.get("dad-transmits") == nil {
 		i.DADTransmits = DefaultDADTransmits
 	}
 	return i.ofType(n.get("mtu") != nil)
@@ -94,7 +105,7 @@ func (d *decoder) iface(n *node, name string) Interface {
 
 // ofType gives an interface what its type alone decides.
 func (i Interface) ofType(hasMTU bool) Interface {
-	if i.Type != TypePacket && i.Type != TypeVLAN {
+	if i.Type != TypePacket && i.Type != TypeVLAN && i.Type != TypePPPoE {
 		return i
 	}
 	i.Mode = ModeAttach
@@ -111,13 +122,20 @@ func (i Interface) ofType(hasMTU bool) Interface {
 var only = map[string][]Type{
 	"mode":     {TypeTUN, TypeTAP},
 	"recreate": {TypeTUN, TypeTAP},
-	"mtu":      {TypeTUN, TypeTAP, TypeVLAN},
+	"mtu":      {TypeTUN, TypeTAP, TypeVLAN, TypePPPoE},
 	"queues":   {TypeTUN, TypeTAP},
 	"mac":      {TypeTAP, TypePacket},
 	"kernel":   {TypeTUN, TypeTAP},
-	"lower":    {TypeVLAN},
+	"lower":    {TypeVLAN, TypePPPoE},
 	"vlan":     {TypeVLAN},
 	"protocol": {TypeVLAN},
+
+	"user":          {TypePPPoE},
+	"password":      {TypePPPoE},
+	"password-file": {TypePPPoE},
+	"service":       {TypePPPoE},
+	"ac":            {TypePPPoE},
+	"identity":      {TypePPPoE},
 
 	"dad-transmits": {TypeTAP, TypePacket, TypeVLAN},
 	"neighbors":     {TypeTAP, TypePacket, TypeVLAN},
@@ -133,6 +151,7 @@ func (d *decoder) checkType(n *node, i Interface) {
 	switch {
 	case i.Type == TypeVLAN:
 		d.checkVLAN(n, i)
+	case i.Type == TypePPPoE: // see checkPPPoE
 	case i.Mode == ModeAttach && i.Type != TypePacket:
 		d.leaveAlone(n)
 	}
@@ -187,10 +206,7 @@ func (d *decoder) checkVLAN(n *node, i Interface) {
 			return
 		}
 	}
-	lower := n.get("lower")
-	if i.Lower != "" && !d.anyDev && !slices.Contains(d.names, i.Lower) {
-		d.fail(lower.at, lower, wrong(suggest(i.Lower, "interfaces", d.names), "there is no interface %s in this file", show(i.Lower)))
-	}
+	d.checkLower(n, i)
 	if i.Lower != "" && i.VLAN.ID != 0 {
 		if err := d.claims.vlan(i); err != nil {
 			d.fail(n.get("vlan").at, n.get("vlan"), err)
@@ -198,20 +214,45 @@ func (d *decoder) checkVLAN(n *node, i Interface) {
 	}
 }
 
-// checkLowers refuses a VLAN on what has no frames, and one that is on itself.
+// checkLower wants the interface below to be there.
+func (d *decoder) checkLower(n *node, i Interface) {
+	if i.Lower != "" && !d.anyDev && !slices.Contains(d.names, i.Lower) {
+		lower := n.get("lower")
+		d.fail(lower.at, lower, wrong(suggest(i.Lower, "interfaces", d.names), "there is no interface %s in this file", show(i.Lower)))
+	}
+}
+
+// checkPPPoE wants an interface under a session, and one password at most.
+func (d *decoder) checkPPPoE(n *node, i Interface) {
+	if n.get("lower") == nil {
+		d.fail(n.at, n, wrong("write which, as lower: eth0", "an interface of type pppoe has no lower"))
+	}
+	d.checkLower(n, i)
+	password, file := n.get("password"), n.get("password-file")
+	switch {
+	case password != nil && file != nil:
+		d.fail(file.key, file, wrong("keep one of the two", "there is a password already"))
+	case (password != nil || file != nil) && n.get("user") == nil:
+		d.fail(n.at, n, wrong("write whose, as user: me@isp.example", "there is a password, and no user"))
+	case n.get("user") != nil && password == nil && file == nil:
+		d.fail(n.at, n, wrong("write password, or password-file: /etc/router6d/wan.secret", "there is a user, and no password"))
+	}
+}
+
+// checkLowers refuses a VLAN or a session on what has no frames, and one that is on itself.
 func (d *decoder) checkLowers(n *node, all []Interface) {
 	named := map[string]Interface{}
 	for _, i := range all {
 		named[i.Name] = i
 	}
 	for _, i := range all {
-		if i.Type != TypeVLAN {
+		if i.Type != TypeVLAN && i.Type != TypePPPoE {
 			continue
 		}
 		at := n.get(i.Name).get("lower")
 		under := named[i.Lower]
 		for range all { // as deep as it can be
-			if under.Type != TypeVLAN || under.Name == i.Name {
+			if under.Type != TypeVLAN && under.Type != TypePPPoE || under.Name == i.Name {
 				break
 			}
 			under = named[under.Lower]
@@ -220,11 +261,14 @@ func (d *decoder) checkLowers(n *node, all []Interface) {
 		case at == nil:
 		case under.Name == i.Name:
 			d.fail(at.at, at, wrong("name an interface that is not on it", "%s would be on itself", show(i.Name)))
-		case named[i.Lower].Type == TypeTUN:
-			d.fail(at.at, at, wrong("use type tap or packet for it", "%s is of type tun, which has no VLANs", show(i.Lower)))
+		case named[i.Lower].Type == TypeTUN, named[i.Lower].Type == TypePPPoE:
+			d.fail(at.at, at, wrong("use type tap or packet for it", "%s is of type %s, which has no %s", show(i.Lower), named[i.Lower].Type, carries[i.Type]))
 		}
 	}
 }
+
+// carries is what is on a lower interface, in words.
+var carries = map[Type]string{TypeVLAN: "VLANs", TypePPPoE: "Ethernet frames"}
 
 func either(types []Type) string {
 	all := make([]string, len(types))

@@ -41,6 +41,33 @@ func ParseSocket(s string) (string, error) {
 	return s, checkPath(s)
 }
 
+// ParseFile parses the path of a file.
+func ParseFile(s string) (string, error) { return s, checkPath(s) }
+
+// ParseName parses a name that somebody else has given: of a user, a service, an access concentrator. Where it goes, there
+// is room for 255 bytes.
+func ParseName(s string) (string, error) {
+	const longest = 255
+	switch {
+	case s == "":
+		return "", wrong("leave the key out, or write a name", "the name is empty")
+	case len(s) > longest:
+		return "", wrong("use the one you were given", "the name has %d bytes, and there is room for %d", len(s), longest)
+	case strings.ContainsFunc(s, unprintable) || !utf8.ValidString(s):
+		return "", wrong("remove it", "name %s has a character in it that cannot be seen", show(s))
+	}
+	return s, nil
+}
+
+// ParsePassword parses a password, which its message does not repeat.
+func ParsePassword(s string) (string, error) {
+	const longest = 255
+	if len(s) > longest {
+		return "", wrong("use the one you were given", "the password has %d bytes, and there is room for %d", len(s), longest)
+	}
+	return s, nil
+}
+
 // checkPath says whether s is the absolute path of a file, written in one way only.
 func checkPath(s string) error {
 	switch {

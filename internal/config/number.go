@@ -44,7 +44,12 @@ func ParseDetachTimeout(s string) (time.Duration, error) {
 }
 
 // ParseType parses what kind of port an interface is.
-func ParseType(s string) (Type, error) { return oneOf(s, TypeTUN, TypeTAP, TypePacket, TypeVLAN) }
+func ParseType(s string) (Type, error) {
+	return oneOf(s, TypeTUN, TypeTAP, TypePacket, TypeVLAN, TypePPPoE)
+}
+
+// ParseIdentity parses what becomes of an interface when its session ends.
+func ParseIdentity(s string) (Identity, error) { return oneOf(s, IdentityKeep, IdentityRenew) }
 
 // ParseVLANID parses the ID of a VLAN. IEEE 802.1Q table 9-2: 0 is none, and 4095 is not to be used.
 func ParseVLANID(s string) (uint16, error) { return whole[uint16](s, 1, 4094) }

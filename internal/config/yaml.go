@@ -56,13 +56,25 @@ func (i Interface) yaml() string {
 	fs.add("lower", quote(i.Lower), i.Lower != "")
 	fs.add("vlan", strconv.Itoa(int(i.VLAN.ID)), i.VLAN.ID != 0)
 	fs.add("protocol", string(i.VLAN.Protocol), i.VLAN.ID != 0 && i.VLAN.Protocol != Protocol8021Q)
+	if i.PPPoE != nil {
+		i.PPPoE.yaml(&fs)
+	}
 	fs.add("addresses", prefixes(i.Addresses), len(i.Addresses) > 0)
-	fs.add("dad-transmits", strconv.Itoa(i.DADTransmits), i.Type != TypeTUN && i.DADTransmits != DefaultDADTransmits)
+	fs.add("dad-transmits", strconv.Itoa(i.DADTransmits), i.Type != TypeTUN && i.Type != TypePPPoE && i.DADTransmits != DefaultDADTransmits)
 	fs.add("neighbors", neighbors(i.Neighbors), len(i.Neighbors) > 0)
 	if i.Kernel != nil {
 		fs.add("kernel", i.Kernel.yaml(), true)
 	}
 	return fs.flow()
+}
+
+func (p *PPPoE) yaml(fs *fields) {
+	fs.add("user", quote(p.User), p.User != "")
+	fs.add("password", quote(p.Password), p.User != "" && p.PasswordFile == "")
+	fs.add("password-file", quote(p.PasswordFile), p.PasswordFile != "")
+	fs.add("service", quote(p.Service), p.Service != "")
+	fs.add("ac", quote(p.AC), p.AC != "")
+	fs.add("identity", string(p.Identity), p.Identity != IdentityKeep)
 }
 
 func (k *Kernel) yaml() string {

@@ -84,6 +84,38 @@ type Neighbors struct {
 	Invalid    map[string]uint64 `json:"invalid"`
 }
 
+// Session is a PPPoE interface: the session that it has, or is about to have, and
+// those it had.
+type Session struct {
+	Interface string    `json:"interface"`
+	ID        uint64    `json:"id,omitempty"`  // of the interface, while it is there
+	Phase     string    `json:"phase"`         // idle, waiting, discovering, requesting, linking, open
+	Since     time.Time `json:"since"`         // of the phase
+	Next      time.Time `json:"next,omitzero"` // of waiting: when the next try comes
+	Opened    time.Time `json:"opened,omitzero"`
+	Session   uint16    `json:"session,omitempty"`
+	Peer      string    `json:"peer,omitempty"` // MAC
+	AC        string    `json:"ac,omitempty"`
+	Service   string    `json:"service,omitempty"`
+	MTU       int       `json:"mtu,omitempty"`
+	Auth      string    `json:"auth,omitempty"`
+	// What was done so far.
+	Sessions uint64            `json:"sessions"` // in which IPv6 flowed
+	Ended    map[string]uint64 `json:"ended"`    // sessions and attempts, by cause
+	History  []SessionEnd      `json:"history"`  // the newest first
+}
+
+// SessionEnd is a session that was, or an attempt at one.
+type SessionEnd struct {
+	Closed  time.Time `json:"closed"`
+	Lasted  float64   `json:"lasted,omitempty"` // seconds; none if IPv6 never flowed
+	Session uint16    `json:"session,omitempty"`
+	Peer    string    `json:"peer,omitempty"`
+	AC      string    `json:"ac,omitempty"`
+	Cause   string    `json:"cause"`
+	Text    string    `json:"text,omitempty"` // what the peer said
+}
+
 // Address is one of the router's own on an Ethernet link.
 type Address struct {
 	Address netip.Addr `json:"address"`

@@ -59,6 +59,11 @@ func (c *Client) Neighbors(ctx context.Context) ([]Neighbors, error) {
 	return get[[]Neighbors](ctx, c, "neighbors", nil)
 }
 
+// Sessions lists PPPoE interfaces.
+func (c *Client) Sessions(ctx context.Context) ([]Session, error) {
+	return get[[]Session](ctx, c, "pppoe", nil)
+}
+
 // Counters is the account of the packet path.
 func (c *Client) Counters(ctx context.Context) (Counters, error) {
 	return get[Counters](ctx, c, "counters", nil)

@@ -136,6 +136,7 @@ func (s *Server) operations() map[string]http.HandlerFunc {
 		"GET /v1/interfaces":           show(s, showInterfaces),
 		"GET /v1/routes":               show(s, showRoutes),
 		"GET /v1/nexthops":             show(s, showNexthops),
+		"GET /v1/pppoe":                show(s, showSessions),
 		"GET /v1/neighbors":            show(s, showNeighbors),
 		"GET /v1/epoch":                show(s, showEpoch),
 		"GET /v1/fib":                  show(s, showFIB),

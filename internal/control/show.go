@@ -3,6 +3,7 @@ package control
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/router6d/router6d/dataplane"
@@ -13,6 +14,7 @@ import (
 	"github.com/router6d/router6d/internal/header"
 	"github.com/router6d/router6d/internal/loop"
 	"github.com/router6d/router6d/internal/router"
+	"github.com/router6d/router6d/pppoe"
 	"github.com/router6d/router6d/rib"
 )
 
@@ -104,6 +106,44 @@ func showNeighbors(r *router.Router, t *loop.Turn) []Neighbors {
 		all = append(all, n)
 	}
 	return all
+}
+
+func showSessions(r *router.Router, t *loop.Turn) []Session {
+	all := []Session{}
+	for _, l := range r.Interfaces.Lines(t) {
+		s := Session{
+			Interface: l.Name, ID: uint64(l.ID), Phase: l.Phase.String(), Since: l.Since, Next: l.Next, Opened: l.Opened,
+			Session: l.Session.ID, Peer: peerOf(l.Session), AC: l.Session.AC, Service: l.Session.Service,
+			Sessions: l.Stats.Opened, Ended: map[string]uint64{}, History: []SessionEnd{},
+		}
+		if l.Phase == pppoe.Open {
+			s.MTU, s.Auth = l.Session.MTU, l.Session.Auth.String()
+		}
+		for _, c := range pppoe.Causes() {
+			s.Ended[c.String()] = l.Stats.Ended[c]
+		}
+		for _, e := range slices.Backward(l.History) {
+			s.History = append(s.History, showEnd(e))
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+func showEnd(e pppoe.End) SessionEnd {
+	s := SessionEnd{Closed: e.Closed, Session: e.Session.ID, Peer: peerOf(e.Session), AC: e.Session.AC, Cause: e.Cause.String(), Text: e.Text}
+	if !e.Opened.IsZero() {
+		s.Lasted = e.Closed.Sub(e.Opened).Seconds()
+	}
+	return s
+}
+
+// peerOf is who a session is with; empty if there is none.
+func peerOf(s pppoe.Session) string {
+	if s.ID == 0 {
+		return ""
+	}
+	return net.HardwareAddr(s.Peer[:]).String()
 }
 
 func showNeighbor(x nd.Neighbor) Neighbor {

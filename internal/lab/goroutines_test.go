@@ -24,6 +24,7 @@ var starters = []string{
 	"internal/demo/",
 	"internal/lab/",
 	"internal/netlab/",
+	"test/lab/",
 }
 
 // Goroutines are started in few places, each of which joins what it starts.

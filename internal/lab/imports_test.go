@@ -20,9 +20,9 @@ var picture = map[string][]string{
 
 	"internal/control": {
 		"internal/router", "internal/capture", "internal/config", "internal/events", "internal/header", "internal/health", "internal/httpd", "internal/loop",
-		"dataplane", "fib", "ifmgr", "ifmgr/nd", "rib",
+		"dataplane", "fib", "ifmgr", "ifmgr/nd", "pppoe", "rib",
 	},
-	"internal/metrics": {"dataplane", "fib", "ifmgr", "ifmgr/nd", "internal/httpd", "internal/loop", "internal/reassembly"},
+	"internal/metrics": {"dataplane", "fib", "ifmgr", "ifmgr/nd", "internal/httpd", "internal/loop", "internal/reassembly", "pppoe"},
 	"internal/capture": {"dataplane", "internal/header"},
 	"internal/health":  {"internal/loop"},
 	"internal/httpd":   nil,
@@ -31,9 +31,13 @@ var picture = map[string][]string{
 	"dataplane": {"fib", "ifmgr", "ifmgr/nd", "internal/epoch", "internal/header", "internal/link", "internal/loop", "internal/reassembly"},
 	"rib":       {"fib", "ifmgr", "internal/loop"},
 	"fib":       {"ifmgr", "internal/epoch", "internal/link", "internal/loop"},
-	"ifmgr":     {"ifmgr/nd", "internal/config", "internal/epoch", "internal/link", "internal/loop"},
+	"ifmgr":     {"ifmgr/nd", "internal/config", "internal/epoch", "internal/header", "internal/link", "internal/loop", "pppoe", "pppoe/ppp"},
 
 	"ifmgr/nd": {"internal/header"},
+
+	"pppoe":     {"pppoe/ppp"},
+	"pppoe/ppp": {},
+	"pppoe/ac":  {"pppoe", "pppoe/ppp"},
 
 	"internal/loop":   {"internal/epoch"},
 	"internal/link":   {"internal/header"},
@@ -81,6 +85,7 @@ var outside = map[string][]string{
 	"github.com/prometheus/client_golang": {"internal/metrics"},
 	"github.com/gopacket/gopacket":        {"internal/capture"},
 	"github.com/mdlayher/ndp":             {},
+	"golang.org/x/crypto":                 {"pppoe/ppp"},
 	"github.com/coreos/go-systemd":        {"cmd/router6d"},
 }
 

@@ -69,15 +69,15 @@ func (s *Stacked) put(h []byte, size int) {
 }
 
 // Claim implements link.Upper.
-func (s *Stacked) Claim(p *link.Packet) bool {
+func (s *Stacked) Claim(p *link.Packet) link.Claim {
 	if s.closed.Load() {
 		panic("lab: claim by closed stacked port " + s.name)
 	}
 	if s.Decapsulate(p.Bytes()) == nil {
-		return false
+		return link.NotOurs
 	}
 	p.TrimFront(stackedHeader)
-	return true
+	return link.Ours
 }
 
 // Encapsulate is pkt as it is on the wire of the lower port.

@@ -14,6 +14,8 @@ var (
 	ErrDown = errors.New("link: device is down")
 	// ErrRejected means that the device does not take this packet.
 	ErrRejected = errors.New("link: packet rejected by the device")
+	// ErrNoSession means that nobody is at the other end now.
+	ErrNoSession = errors.New("link: no session")
 	// ErrFull means that the device takes no more packets now.
 	ErrFull = errors.New("link: device is full")
 )
@@ -64,7 +66,21 @@ type Ethernet interface {
 // An Upper is a port stacked on another one, as a PPP session is.
 type Upper interface {
 	Port
-	// Claim takes the encapsulation off a packet that the lower port received,
-	// and reports whether it is one of the upper port's.
-	Claim(p *Packet) bool
+	// Claim says whose a packet is that the lower port received. It takes the
+	// encapsulation off one that goes on as the upper port's.
+	Claim(p *Packet) Claim
 }
+
+// A Claim is what a stacked port makes of a packet.
+type Claim uint8
+
+const (
+	// NotOurs is somebody else's, and as it was.
+	NotOurs Claim = iota
+	// Ours came in through the upper port.
+	Ours
+	// Consumed was for the upper port itself, which has made a copy.
+	Consumed
+	// Overflow was, too, and there was no room for it.
+	Overflow
+)

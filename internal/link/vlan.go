@@ -27,13 +27,13 @@ func NewVLAN(lower Carrier, tpid TPID, id uint16) *VLAN {
 }
 
 // Claim implements Upper. Priority is for switches, and nothing to us.
-func (v *VLAN) Claim(p *Packet) bool {
+func (v *VLAN) Claim(p *Packet) Claim {
 	tpid, tci, ok := tagOf(p.Bytes())
 	if !ok || tpid != v.tpid || tci&tagID != v.id {
-		return false
+		return NotOurs
 	}
 	p.popTag()
-	return true
+	return Ours
 }
 
 // Send implements Sender.

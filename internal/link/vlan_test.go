@@ -38,7 +38,7 @@ func TestVLANTakesItsOwn(t *testing.T) {
 			if want == nil {
 				want = c.in
 			}
-			if got := v.Claim(b.At(0)); got != (c.want != nil) || !bytes.Equal(b.At(0).Bytes(), want) {
+			if got := v.Claim(b.At(0)) == Ours; got != (c.want != nil) || !bytes.Equal(b.At(0).Bytes(), want) {
 				t.Errorf("claimed = %v, left %x, want %x", got, b.At(0).Bytes(), want)
 			}
 		})
@@ -105,7 +105,7 @@ func FuzzVLANClaim(f *testing.F) {
 		v := NewVLAN(carrier{near}, tpid, id&tagID)
 		b := BatchOf(in)
 		defer b.End()
-		if !v.Claim(b.At(0)) {
+		if v.Claim(b.At(0)) == NotOurs {
 			if !bytes.Equal(b.At(0).Bytes(), in) {
 				t.Fatal("it was changed, and not claimed")
 			}

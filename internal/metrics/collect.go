@@ -13,6 +13,7 @@ import (
 	"github.com/router6d/router6d/ifmgr/nd"
 	"github.com/router6d/router6d/internal/loop"
 	"github.com/router6d/router6d/internal/reassembly"
+	"github.com/router6d/router6d/pppoe"
 )
 
 // patience is how long a scrape waits for its turn. Prometheus waits for 10 s.
@@ -47,6 +48,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	s.counter(refused, v.totals.Refused)
 	s.states(v.all)
 	s.discovery(v.discovered)
+	s.lines(v.lines)
 	for _, i := range v.shown {
 		s.iface(i)
 	}
@@ -58,6 +60,7 @@ type view struct {
 	fib        fib.Stats
 	totals     ifmgr.Totals
 	discovered *ifmgr.Discovery
+	lines      []ifmgr.Line
 	all        []ifmgr.Info
 	shown      []shown
 }
@@ -76,7 +79,7 @@ func (m *Metrics) look() (v view, err error) {
 		v = view{
 			loop: t.Stats(), fib: m.of.FIB.Stats(t),
 			totals: m.of.Interfaces.Totals(t), all: m.of.Interfaces.All(t),
-			discovered: m.of.Interfaces.Discovered(t),
+			discovered: m.of.Interfaces.Discovered(t), lines: m.of.Interfaces.Lines(t),
 		}
 		m.past.shown = map[string]bool{}
 		for _, in := range v.all {
@@ -220,6 +223,22 @@ func (s sink) iface(i shown) {
 			is = 1
 		}
 		s.gauge(overloaded, is, i.Name)
+	}
+}
+
+func (s sink) lines(all []ifmgr.Line) {
+	for _, l := range all {
+		for _, p := range pppoe.Phases() {
+			is := 0.0
+			if l.Phase == p {
+				is = 1
+			}
+			s.gauge(pppoePhase, is, l.Name, p.String())
+		}
+		s.counter(pppoeOpened, l.Stats.Opened, l.Name)
+		for _, c := range pppoe.Causes() {
+			s.counter(pppoeEnded, l.Stats.Ended[c], l.Name, c.String())
+		}
 	}
 }
 

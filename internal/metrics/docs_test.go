@@ -11,6 +11,7 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/router6d/router6d/internal/config"
 	"github.com/router6d/router6d/internal/lab"
 )
 
@@ -20,6 +21,10 @@ func complete(t *testing.T) scrape {
 	s := newScene(t)
 	s.Attach("a", routerA+"/64")
 	s.AttachEthernet(lab.Settings("e"))
+	wan := config.Interface{Name: "wan", Type: config.TypePPPoE, Mode: config.ModeAttach, Lower: "e", PPPoE: &config.PPPoE{}}
+	if _, err := s.Interfaces.Add(t.Context(), wan); err != nil {
+		t.Fatal(err)
+	}
 	return ask(t, s.Metrics)
 }
 

@@ -52,6 +52,11 @@ var (
 	discoverLost = desc("neighbor_discovery_lost_total", "Messages and packets for neighbor discovery that were too many.")
 	invalid      = desc("neighbor_discovery_invalid_total", "Messages of neighbor discovery that were not valid, by reason.", "reason")
 
+	// PPPoE.
+	pppoePhase  = desc("pppoe_phase", "1 for the phase that a PPPoE interface is in.", "iface", "phase")
+	pppoeOpened = desc("pppoe_sessions_total", "Sessions in which IPv6 flowed.", "iface")
+	pppoeEnded  = desc("pppoe_ended_total", "Sessions that ended and attempts that failed, by cause.", "iface", "cause")
+
 	// Lifetimes.
 	lookupDead = desc("lookup_dead_total", "Lookups that returned a withdrawn interface. Must be 0.")
 	drainingTx = desc("draining_tx_total", "Packets sent to a withdrawn interface under a table from before: legal.")

@@ -37,7 +37,8 @@ type Capture struct {
 type Captured struct {
 	Len       int
 	EtherType uint16
-	Outgoing  bool // from the kernel to the device: on a TUN, to its owner
+	VLAN      uint16 // of a tag that the kernel has taken out of the bytes; 0 without
+	Outgoing  bool   // from the kernel to the device: on a TUN, to its owner
 }
 
 // OpenCapture begins to capture: packets are kept for Read from now on. It
@@ -120,6 +121,9 @@ func bindCapture(index int, config CaptureConfig) (int, error) {
 			return fd, err
 		}
 	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1); err != nil {
+		return fd, err
+	}
 	// Only those who want every protocol are shown outgoing packets.
 	return fd, unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_ALL), Ifindex: index})
 }
@@ -128,13 +132,14 @@ func (c *Capture) next(b []byte) (Captured, error) {
 	var p Captured
 	var failed error
 	err := c.raw.Read(func(fd uintptr) bool {
-		n, from, err := unix.Recvfrom(int(fd), b, unix.MSG_TRUNC|unix.MSG_DONTWAIT)
+		var beside [64]byte
+		n, m, _, from, err := unix.Recvmsg(int(fd), b, beside[:], unix.MSG_TRUNC|unix.MSG_DONTWAIT)
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 			return false
 		}
 		failed = err
 		if sa, ok := from.(*unix.SockaddrLinklayer); ok {
-			p = Captured{Len: n, EtherType: networkOrder(sa.Protocol), Outgoing: sa.Pkttype == unix.PACKET_OUTGOING}
+			p = Captured{Len: n, EtherType: networkOrder(sa.Protocol), VLAN: vlanOf(beside[:m]), Outgoing: sa.Pkttype == unix.PACKET_OUTGOING}
 		}
 		return true
 	})
@@ -142,6 +147,25 @@ func (c *Capture) next(b []byte) (Captured, error) {
 		err = os.ErrClosed // a RawConn has an error of its own, that nobody can test for
 	}
 	return p, errors.Join(err, failed)
+}
+
+// vlanOf reads a tag from what the kernel says beside a packet, a struct
+// tpacket_auxdata.
+func vlanOf(beside []byte) uint16 {
+	const status, tci, size = 0, 16, 20
+	messages, err := unix.ParseSocketControlMessage(beside)
+	if err != nil {
+		return 0
+	}
+	for _, m := range messages {
+		if m.Header.Level != unix.SOL_PACKET || m.Header.Type != unix.PACKET_AUXDATA || len(m.Data) < size {
+			continue
+		}
+		if binary.NativeEndian.Uint32(m.Data[status:])&unix.TP_STATUS_VLAN_VALID != 0 {
+			return binary.NativeEndian.Uint16(m.Data[tci:]) & 0xfff
+		}
+	}
+	return 0
 }
 
 // networkOrder turns a number around, unless it lies right in memory already.

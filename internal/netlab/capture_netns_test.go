@@ -150,6 +150,28 @@ func TestCaptureReadsFrames(t *testing.T) {
 	}
 }
 
+func TestCaptureKnowsTags(t *testing.T) {
+	a, b := pair(t)
+	c := openCapture(t, b, "right", CaptureConfig{Frames: true, AnyProtocol: true, IgnoreOutgoing: true})
+	j, err := OpenInjector(a, "left")
+	check(t, err)
+	defer func() { check(t, j.Close()) }()
+	tagged := append(bytes.Repeat([]byte{0xff}, 12), 0x81, 0x00, 0x60, 0x07, 0x88, 0x63, 1, 2, 3) // priority 3, VLAN 7
+	check(t, j.Send(0x8100, tagged))
+	for {
+		var got [2000]byte
+		p, err := c.Read(got[:])
+		check(t, err)
+		if p.EtherType != 0x8863 {
+			continue // the kernel talks too
+		}
+		if p.VLAN != 7 {
+			t.Errorf("VLAN = %d, want 7", p.VLAN)
+		}
+		return
+	}
+}
+
 func TestCaptureReadEnds(t *testing.T) {
 	ns, tun := tunLab(t)
 	c := openCapture(t, ns, "tun0", CaptureConfig{})

@@ -1,6 +1,7 @@
 package netlab
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -184,6 +185,30 @@ func Connect(a *Namespace, nameA string, b *Namespace, nameB string) error {
 		return fmt.Errorf("connect %s to %s: %w", nameA, nameB, err)
 	}
 	return errors.Join(a.SetUp(nameA), b.SetUp(nameB))
+}
+
+// AddBridge makes a bridge, up, on which the kernel says nothing by itself. It
+// waits for the ports to run, so that the bridge forwards from the first frame.
+func (n *Namespace) AddBridge(ctx context.Context, name string, ports ...string) error {
+	for _, port := range ports {
+		if _, err := n.WaitLink(ctx, port, func(l Link) bool { return l.Flags&net.FlagRunning != 0 }); err != nil {
+			return err
+		}
+	}
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = name
+	snooping := false
+	bridge := &netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &snooping}
+	if err := n.Do(func() error { return netlink.LinkAdd(bridge) }); err != nil {
+		return fmt.Errorf("add bridge %s in %s: %w", name, n.name, err)
+	}
+	for _, port := range ports {
+		err := n.withLink("bridge", port, func(dev netlink.Link) error { return netlink.LinkSetMaster(dev, bridge) })
+		if err != nil {
+			return err
+		}
+	}
+	return errors.Join(n.SetSysctl("net/ipv6/conf/"+name+"/disable_ipv6", "1"), n.SetUp(name))
 }
 
 // withLink runs fn in the namespace with the device of that name.

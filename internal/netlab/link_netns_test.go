@@ -1,6 +1,7 @@
 package netlab
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -122,5 +123,23 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 	cancel()
 	if _, err := n.WaitLink(ctx, "never", nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("WaitLink = %v, want %v", err, context.Canceled)
+	}
+}
+
+func TestBridgeForwardsAtOnce(t *testing.T) {
+	a, middle := pair(t)
+	b := newNamespace(t, "r6t-c")
+	check(t, Connect(b, "far", middle, "port"))
+	check(t, middle.AddBridge(t.Context(), "bridge", "right", "port"))
+	c := openCapture(t, b, "far", CaptureConfig{IgnoreOutgoing: true})
+	header := append(bytes.Repeat([]byte{0xff}, 6), 2, 0, 0, 0, 0, 1, 0x86, 0xdd)
+	check(t, SendRaw(a, "left", append(header, packet("over")...)))
+	for {
+		var got [2000]byte
+		p, err := c.Read(got[:])
+		check(t, err)
+		if bytes.Equal(got[:p.Len], packet("over")) {
+			return
+		}
 	}
 }

@@ -159,7 +159,7 @@ func (r *Router) differInterface(c config.Interface, live map[string]ifmgr.Info,
 
 // waitsFor is what an interface needs that somebody else makes.
 func waitsFor(c config.Interface) string {
-	if c.Type == config.TypeVLAN {
+	if c.Type == config.TypeVLAN || c.Type == config.TypePPPoE {
 		return "lower interface"
 	}
 	return "device"
@@ -203,6 +203,7 @@ func settings(a, b config.Interface) (fixed, changed []string) {
 	differ(&fixed, "protocol", a.VLAN.Protocol == b.VLAN.Protocol)
 	differ(&fixed, "dad-transmits", a.DADTransmits == b.DADTransmits)
 	differ(&fixed, "kernel", sameKernel(a.Kernel, b.Kernel))
+	differ(&fixed, "user, password, password-file, service, ac or identity", samePPPoE(a.PPPoE, b.PPPoE))
 	differ(&changed, "addresses", slices.Equal(a.Addresses, b.Addresses))
 	differ(&changed, "neighbors", slices.Equal(a.Neighbors, b.Neighbors))
 	differ(&changed, "hop-limit", a.HopLimit == b.HopLimit)
@@ -213,6 +214,13 @@ func settings(a, b config.Interface) (fixed, changed []string) {
 func same(a, b config.Interface) bool {
 	fixed, changed := settings(a, b)
 	return len(fixed)+len(changed) == 0
+}
+
+func samePPPoE(a, b *config.PPPoE) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return *a == *b
 }
 
 func sameKernel(a, b *config.Kernel) bool {

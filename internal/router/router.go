@@ -50,6 +50,7 @@ func New(cfg *config.Config, log *zap.Logger) (*Router, error) {
 	l := loop.New(d)
 	ifs := ifmgr.New(l, log.Named("ifmgr"), cfg.DetachTimeout)
 	ifs.Records(cfg.Control + ".silenced")
+	ifs.Recall(cfg.Control + ".sessions")
 	table := fib.NewTable()
 	r := &Router{
 		Domain: d, Loop: l, Interfaces: ifs, FIB: table,

@@ -24,6 +24,7 @@ type daemon struct {
 	file   string // of its configuration
 	socket string
 	errors []string // events at level error that the test provokes
+	kept   []string // devices that are the test's
 	over   bool     // stopped, and found well
 }
 
@@ -249,7 +250,7 @@ func (d *daemon) stop() {
 	if _, err := os.Lstat(d.socket); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("socket %s is left: %v", d.socket, err)
 	}
-	checkNoDevices(t)
+	checkNoDevices(t, d.kept...)
 	if t.Failed() {
 		t.Logf("log of the router:\n%s", d.errout.String())
 	}

@@ -22,7 +22,7 @@ const (
 // Main is all of a TestMain. If privileged tests are asked for, it runs the
 // test binary again in a new network and a new mount namespace (no user
 // namespace), where nothing is seen of the machine's devices nor of its
-// /run/netns. Otherwise it runs the tests.
+// /run/netns and /dev/shm. Otherwise it runs the tests.
 func Main(m *testing.M) {
 	if !asked() {
 		m.Run()
@@ -92,7 +92,7 @@ func exitCode(err error) int {
 // furnish makes the new namespaces fit to live in. The mounts are seen by this
 // process alone.
 func furnish() error {
-	const runDir = "/run/netns"
+	const runDir, shm = "/run/netns", "/dev/shm"
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
@@ -101,6 +101,10 @@ func furnish() error {
 	}
 	if err := unix.Mount("tmpfs", runDir, "tmpfs", 0, "mode=0755"); err != nil {
 		return fmt.Errorf("mount %s: %w", runDir, err)
+	}
+	// Files that go with us, however we end; in a container there may be 64 MB.
+	if err := unix.Mount("tmpfs", shm, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777"); err != nil {
+		return fmt.Errorf("mount %s: %w", shm, err)
 	}
 	// A sysfs shows the network namespace of the one who mounted it.
 	if err := unix.Mount("sysfs", "/sys", "sysfs", 0, ""); err != nil {

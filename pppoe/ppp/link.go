@@ -1,0 +1,419 @@
+package ppp
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+const (
+	// DefaultEchoInterval is how long nothing may be heard before an echo is asked for.
+	DefaultEchoInterval = 5 * time.Second
+	// DefaultEchoFailures is how many of them may stay without answer.
+	DefaultEchoFailures = 4
+	// retryNetwork is when a network protocol that failed is tried again.
+	retryNetwork = 30 * time.Second
+)
+
+// Config is what one end wants of a link. Borrowed.
+type Config struct {
+	MRU            int // bytes, 1280 to 65535: what we take
+	User, Password string
+	IID            IID // ours, if the peer has not the same; not zero
+
+	// Demand is what the peer has to prove itself with, the best first, and Secret is
+	// its password. None: the peer is who it is.
+	Demand []Auth
+	Secret func(user string) (password string, known bool)
+	Name   string // of the end that asks for the proof
+
+	EchoInterval time.Duration
+	EchoFailures int
+	Random       *rand.Rand // of a source that can't be foretold
+}
+
+// Cause is why a link ended.
+type Cause uint8
+
+// The causes.
+const (
+	NoCause     Cause = iota
+	NoAnswer          // LCP got none
+	Terminated        // by the peer
+	Requested         // by our side
+	EchoLost          // the peer went silent
+	Looped            // the line ends where it begins
+	AuthFailed        // the user or the password is wrong
+	AuthRefused       // there is no agreement how to authenticate
+	AuthTimeout       // neither yes nor no
+	Rejected          // the peer does not speak LCP
+
+	causes
+)
+
+// String is the cause in words.
+func (c Cause) String() string {
+	return [causes]string{
+		"none", "no answer to LCP", "terminated by the peer", "requested", "no echo reply", "loop on the line",
+		"authentication failed", "no agreement on authentication", "no answer to authentication", "LCP rejected by the peer",
+	}[c]
+}
+
+// Phase is how far a link is, RFC 1661 §3.2.
+type Phase uint8
+
+// The phases.
+const (
+	Dead Phase = iota
+	Establish
+	Authenticate
+	Network
+	Open // IPv6 flows
+
+	phases
+)
+
+// String is the phase's name.
+func (p Phase) String() string {
+	return [phases]string{"dead", "establish", "authenticate", "network", "open"}[p]
+}
+
+// Output is what comes of a step.
+type Output struct {
+	Send  [][]byte  // PPP packets, from the protocol's number on
+	Wake  time.Time // when Step wants to be called without an input; zero: never
+	Ended Cause     // set once; nothing comes afterwards
+	Text  string    // what the peer said to it
+}
+
+// A Link is one end of a PPP link: LCP, the proof of who is there, and IPV6CP. It
+// has no goroutine, clock or socket. What network protocols do never ends the link.
+type Link struct {
+	cfg       Config
+	lcp       lcp
+	line      *control // LCP
+	v6        ipv6cp
+	network   *control // IPV6CP
+	prover    auth     // we prove ourselves
+	judge     auth     // the peer does
+	phase     Phase
+	retry     time.Time // of IPV6CP; zero: never
+	echoAt    time.Time // the next echo; zero: LCP is not open
+	echoes    int       // without an answer
+	echoID    uint8
+	rejectID  uint8
+	ended     bool
+	out       Output
+	auth      Auth // that was used
+	noEcho    bool // the peer does not know it
+	peerTerms bool // the peer terminates
+}
+
+// New returns a link on which nothing was said.
+func New(cfg Config) *Link {
+	l := &Link{cfg: cfg}
+	l.lcp = lcp{l: l, mru: uint16(cfg.MRU), demand: cfg.Demand, peerMRU: DefaultMRU, magic: l.newMagic()}
+	l.v6 = ipv6cp{l: l, own: cfg.IID}
+	l.line = &control{proto: ProtoLCP, negotiator: &l.lcp, transmit: l.transmit}
+	l.network = &control{proto: ProtoIPV6CP, negotiator: &l.v6, transmit: l.transmit}
+	l.prover = auth{l: l, done: true}
+	l.judge = auth{l: l, done: true}
+	return l
+}
+
+// Begin says that there is a line.
+func (l *Link) Begin(now time.Time) Output {
+	l.phase = Establish
+	l.line.at(now, eventOpen, Control{})
+	l.line.at(now, eventUp, Control{})
+	return l.result()
+}
+
+// Receive takes a packet, from its protocol's number on. Borrows.
+func (l *Link) Receive(now time.Time, b []byte) Output {
+	if !l.ended {
+		l.Heard(now)
+		l.receive(now, b)
+	}
+	return l.result()
+}
+
+// Heard says that something came from the peer: who sends is there.
+func (l *Link) Heard(now time.Time) {
+	l.echoes = 0
+	if !l.echoAt.IsZero() {
+		l.echoAt = now.Add(l.cfg.EchoInterval)
+	}
+}
+
+// Expire is to be called when Wake has come.
+func (l *Link) Expire(now time.Time) Output {
+	if !l.ended {
+		l.line.expire(now)
+		l.settle(now)
+		l.prover.expire(now)
+		l.judge.expire(now)
+		l.network.expire(now)
+		l.settle(now)
+		l.echo(now)
+		l.tryAgain(now)
+	}
+	return l.result()
+}
+
+// Close ends the link. The peer is told once.
+func (l *Link) Close(now time.Time) Output {
+	if !l.ended {
+		l.line.at(now, eventClose, Control{})
+		l.end(Requested, "")
+	}
+	return l.result()
+}
+
+// Phase is how far the link is.
+func (l *Link) Phase() Phase { return l.phase }
+
+// MTU is the largest packet in bytes that the peer takes.
+func (l *Link) MTU() int { return int(l.lcp.peerMRU) }
+
+// IIDs are the interface identifiers of both ends, once the phase is Open. The
+// peer's is zero if it has not said.
+func (l *Link) IIDs() (own, peer IID) { return l.v6.own, l.v6.peer }
+
+// Auth is what was asked of us, or by us.
+func (l *Link) Auth() Auth { return l.auth }
+
+func (l *Link) receive(now time.Time, b []byte) {
+	if len(b) < ProtocolSize {
+		return
+	}
+	p := Protocol(binary.BigEndian.Uint16(b))
+	c, ok := ParseControl(b[ProtocolSize:])
+	switch p {
+	case ProtoLCP:
+		if ok {
+			l.receiveLCP(now, c)
+		}
+	case ProtoPAP, ProtoCHAP:
+		if ok && l.phase >= Authenticate {
+			l.prover.prove(now, p, c)
+			l.judge.convince(now, p, c)
+		}
+	case ProtoIPV6CP:
+		if ok && l.phase >= Network && !l.network.receive(now, c) {
+			l.network.unknown(now, c, l.MTU())
+		}
+	case ProtoIPv6: // before it was agreed upon, or it would not be here
+	default:
+		l.rejectProtocol(b)
+	}
+	l.settle(now)
+}
+
+// rejectProtocol is RFC 1661 §5.7.
+func (l *Link) rejectProtocol(b []byte) {
+	if l.line.state != Opened {
+		return
+	}
+	l.rejectID++
+	l.transmit(ProtoLCP, Control{ProtocolReject, l.rejectID, b[:min(len(b), l.MTU()-controlHeader)]})
+}
+
+func (l *Link) receiveLCP(now time.Time, c Control) {
+	switch c.Code {
+	case ProtocolReject:
+		l.protocolRejected(now, c)
+	case EchoRequest:
+		l.echoRequested(now, c)
+	case EchoReply, DiscardRequest:
+	default:
+		l.peerTerms = l.peerTerms || c.Code == TerminateRequest && l.line.state >= ReqSent
+		if c.Code == CodeReject && len(c.Data) > 0 && Code(c.Data[0]) == EchoRequest {
+			l.noEcho = true
+		}
+		if !l.line.receive(now, c) {
+			l.line.unknown(now, c, l.MTU())
+		}
+	}
+}
+
+// protocolRejected ends what the peer does not speak, and nothing else.
+func (l *Link) protocolRejected(now time.Time, c Control) {
+	if l.line.state != Opened || len(c.Data) < ProtocolSize {
+		return
+	}
+	switch Protocol(binary.BigEndian.Uint16(c.Data)) {
+	case ProtoLCP:
+		l.line.at(now, eventFatalReject, c)
+		l.end(Rejected, "")
+	case ProtoIPV6CP:
+		l.network.at(now, eventFatalReject, c)
+	case ProtoPAP, ProtoCHAP:
+		l.end(AuthRefused, "")
+	}
+}
+
+func (l *Link) echoRequested(now time.Time, c Control) {
+	if len(c.Data) < 4 {
+		return
+	}
+	if magic := binary.BigEndian.Uint32(c.Data); magic == l.lcp.magic && !l.lcp.noMagic && magic != 0 {
+		if l.lcp.loops++; l.lcp.loops >= maxLoops {
+			l.end(Looped, "")
+		}
+		return
+	}
+	data := append(l.lcp.echo(), c.Data[4:]...)
+	l.line.at(now, eventEcho, Control{EchoReply, c.ID, data[:min(len(data), l.MTU()-controlHeader)]})
+}
+
+// settle draws the conclusions: what goes up lets the next begin.
+func (l *Link) settle(now time.Time) {
+	if l.ended {
+		return
+	}
+	if took(&l.line.down) {
+		l.lowered(now)
+	}
+	if took(&l.line.up) {
+		l.established(now)
+	}
+	switch {
+	case l.peerTerms:
+		l.end(Terminated, "")
+		return
+	case took(&l.line.finished):
+		l.end(NoAnswer, "")
+		return
+	}
+	if took(&l.network.down) && l.phase == Open {
+		l.phase = Network
+	}
+	if took(&l.network.up) {
+		l.phase, l.retry = Open, time.Time{}
+	}
+	if took(&l.network.finished) {
+		l.retry = now.Add(retryNetwork)
+	}
+}
+
+// lowered is LCP that negotiates anew: all above it does, too.
+func (l *Link) lowered(now time.Time) {
+	l.phase, l.echoAt, l.retry = Establish, time.Time{}, time.Time{}
+	l.prover.done, l.judge.done = true, true
+	l.network.at(now, eventDown, Control{})
+}
+
+// established is LCP agreed upon: each end proves who it is.
+func (l *Link) established(now time.Time) {
+	l.phase, l.echoes = Authenticate, 0
+	l.echoAt = now.Add(l.cfg.EchoInterval)
+	demanded := NoAuth
+	if len(l.lcp.demand) > 0 {
+		demanded = l.lcp.demand[0]
+	}
+	l.auth = max(l.lcp.peerAuth, demanded)
+	l.prover.begin(now, l.lcp.peerAuth, false)
+	l.judge.begin(now, demanded, true)
+	l.proved(now)
+}
+
+// proved begins the network protocols, once both ends are satisfied.
+func (l *Link) proved(now time.Time) {
+	if l.phase == Authenticate && l.prover.done && l.judge.done {
+		l.phase = Network
+		l.network.at(now, eventOpen, Control{})
+		l.network.at(now, eventUp, Control{})
+	}
+}
+
+// echo asks whether the peer is there, if nothing was heard of it.
+func (l *Link) echo(now time.Time) {
+	if l.echoAt.IsZero() || now.Before(l.echoAt) || l.noEcho || l.ended {
+		return
+	}
+	if l.echoes == l.cfg.EchoFailures {
+		l.end(EchoLost, "")
+		return
+	}
+	l.echoes++
+	l.echoID++
+	l.transmit(ProtoLCP, Control{EchoRequest, l.echoID, l.lcp.echo()})
+	l.echoAt = now.Add(l.cfg.EchoInterval)
+}
+
+// tryAgain lets a network protocol that failed begin anew: the link stays, and so
+// may what failed.
+func (l *Link) tryAgain(now time.Time) {
+	if l.retry.IsZero() || now.Before(l.retry) || l.ended {
+		return
+	}
+	l.retry = time.Time{}
+	l.network.at(now, eventDown, Control{})
+	l.network.at(now, eventUp, Control{})
+}
+
+// willing is how we would prove ourselves to someone who asks for a way: that, or
+// another, or NoAuth.
+func (l *Link) willing(asked Auth) Auth {
+	switch {
+	case l.cfg.User == "":
+		return NoAuth
+	case asked != NoAuth:
+		return asked
+	}
+	return CHAPMD5
+}
+
+func (l *Link) end(c Cause, text string) {
+	if !l.ended {
+		l.ended, l.phase = true, Dead
+		l.out.Ended, l.out.Text = c, text
+	}
+}
+
+func (l *Link) transmit(p Protocol, c Control) {
+	l.out.Send = append(l.out.Send, AppendControl(nil, p, c))
+}
+
+// result hands out what was collected.
+func (l *Link) result() Output {
+	out := l.out
+	l.out = Output{}
+	if !l.ended {
+		out.Wake = earliest(l.line.deadline, l.network.deadline, l.prover.wake(), l.judge.wake(), l.retry, l.nextEcho())
+	}
+	return out
+}
+
+func (l *Link) nextEcho() time.Time {
+	if l.noEcho {
+		return time.Time{}
+	}
+	return l.echoAt
+}
+
+// earliest is the first of those that are set.
+func earliest(all ...time.Time) (first time.Time) {
+	all = slices.DeleteFunc(all, time.Time.IsZero)
+	if len(all) == 0 {
+		return first
+	}
+	return slices.MinFunc(all, time.Time.Compare)
+}
+
+func (l *Link) newMagic() uint32 { return l.cfg.Random.Uint32() | 1 } // never zero
+
+func (l *Link) newIID() (iid IID) {
+	for isZero(iid[:]) {
+		l.fill(iid[:])
+	}
+	return iid
+}
+
+func (l *Link) fill(b []byte) {
+	for i := range b {
+		b[i] = byte(l.cfg.Random.Uint32())
+	}
+}

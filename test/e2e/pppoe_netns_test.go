@@ -1,0 +1,259 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/router6d/router6d/internal/control"
+	"github.com/router6d/router6d/internal/netlab"
+	"github.com/router6d/router6d/test/lab/bras"
+)
+
+// A subscriber is a router that dials into a real server, with a host behind it and
+// the Internet behind that.
+type subscriber struct {
+	*daemon
+	*bras.Server
+	t              *testing.T
+	line, red, net *netlab.Namespace
+	file           string
+	opened         int // sessions that were waited for
+}
+
+// subscribe starts server and router. wan is more of the session's settings.
+func subscribe(t *testing.T, options bras.Options, lines, wan string) *subscriber {
+	t.Helper()
+	privileged(t)
+	s := &subscriber{t: t, line: namespace(t, "r6e-line"), red: namespace(t, "r6e-red"), net: namespace(t, "r6e-net")}
+	options.Namespace, options.Uplink = s.line, s.net
+	s.Server = bras.Start(t, options)
+	socket := filepath.Join(short(t), "sock")
+	s.file = file(t, whole(socket, fmt.Sprintf(`
+interfaces:
+%s
+  wan: {type: pppoe, user: router6d, password: secret, %s}
+  red: {addresses: [2001:db8:100:1::1/64], kernel: {netns: r6e-red, addresses: [2001:db8:100:1::2/64], routes: ["::/0"]}}
+routes:
+  - {prefix: "::/0", dev: wan}
+`, lines, wan)))
+	s.dial(socket)
+	return s
+}
+
+// dial starts the router, in the namespace where the line ends.
+func (s *subscriber) dial(socket string) {
+	s.t.Helper()
+	p := spawn(s.t, s.line, binary(s.t), "run", "--config", s.file)
+	s.daemon = &daemon{Client: control.NewClient(socket), process: p, file: s.file, socket: socket, kept: []string{"line"}}
+	s.t.Cleanup(s.daemon.stop)
+	s.ready()
+	s.opened = 0
+}
+
+const untagged = "  line: {type: packet}"
+
+// count is how often an event is in the log.
+func (s *subscriber) count(event string) (n int) {
+	s.t.Helper()
+	for _, l := range s.log() {
+		if l.Event == event {
+			n++
+		}
+	}
+	return n
+}
+
+// session waits for one more session than before, and for a packet through it.
+func (s *subscriber) session(patience time.Duration) {
+	s.t.Helper()
+	s.opened++
+	for deadline := time.Now().Add(patience); s.count("session opened") < s.opened; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("no session %d within %v\n%s", s.opened, patience, s.do("show pppoe"))
+		}
+	}
+	s.awaitUp("wan", 0)
+	reaches(s.t, s.red, bras.Internet.String())
+}
+
+func TestPPPoEAuthentication(t *testing.T) {
+	for _, auth := range []bras.Auth{bras.NoAuth, bras.PAP, bras.CHAP, bras.MSCHAPv2} {
+		t.Run(string(auth), func(t *testing.T) {
+			s := subscribe(t, bras.Options{Auth: auth}, untagged, "lower: line")
+			s.session(10 * time.Second)
+			if mtu := s.iface("wan").MTU; mtu != 1492 {
+				t.Errorf("mtu = %d, want 1492", mtu)
+			}
+		})
+	}
+}
+
+// A wrong password is told, and asked again until it is right.
+func TestPPPoEWrongPassword(t *testing.T) {
+	for _, auth := range []bras.Auth{bras.PAP, bras.CHAP, bras.MSCHAPv2} {
+		t.Run(string(auth), func(t *testing.T) {
+			s := subscribe(t, bras.Options{Auth: auth, Password: "other"}, untagged, "lower: line")
+			s.await("session not opened", func(l line) bool { return l.Cause == "authentication failed" })
+			s.SetSecret("router6d", "secret")
+			s.session(30 * time.Second)
+		})
+	}
+}
+
+// RFC 4638, on a line that has room for it, and on a VLAN.
+func TestPPPoEMTU1500OnVLAN(t *testing.T) {
+	s := subscribe(t, bras.Options{MTU: 1508, VLAN: 7, Auth: bras.CHAP}, untagged+"\n  dsl: {type: vlan, lower: line, vlan: 7}", "lower: dsl")
+	s.session(10 * time.Second)
+	if mtu := s.iface("wan").MTU; mtu != 1500 {
+		t.Errorf("mtu = %d, want 1500", mtu)
+	}
+	if r := ping(t, s.red, bras.Internet.String(), "-s", "1452", "-M", "do"); r.code != 0 {
+		t.Errorf("1500 bytes did not pass: %s%s", r.out, r.errout)
+	}
+}
+
+// A line that loses a tenth of all frames, and delays the others.
+func TestPPPoEBadLine(t *testing.T) {
+	s := subscribe(t, bras.Options{Auth: bras.MSCHAPv2, Impair: bras.Impairment{Delay: 60 * time.Millisecond, Jitter: 20 * time.Millisecond, Loss: 10}}, untagged, "lower: line, ac: lab")
+	s.session(time.Minute)
+}
+
+// Each way in which a session ends is recovered from without help.
+func TestPPPoEDrops(t *testing.T) {
+	for _, identity := range []string{"keep", "renew"} {
+		t.Run(identity, func(t *testing.T) {
+			s := subscribe(t, bras.Options{Auth: bras.CHAP}, untagged, "lower: line, identity: "+identity)
+			s.session(10 * time.Second)
+			first := s.iface("wan").ID
+			for _, drop := range []struct {
+				name     string
+				end      func()
+				patience time.Duration
+			}{
+				{"LCP terminate", s.Terminate, 10 * time.Second},
+				{"PADT", s.PADT, 10 * time.Second},
+				{"link down", func() { s.LinkDown(); s.awaitDown(); s.LinkUp() }, 20 * time.Second},
+				{"forgotten", s.Forget, time.Minute},
+				{"frozen", func() { s.Freeze(true); s.awaitDown(); s.Freeze(false) }, time.Minute},
+				{"silence", func() { s.Silence(true); s.awaitDown(); s.Silence(false) }, time.Minute},
+				{"power cut", func() { s.PowerCut(); s.awaitDown(); s.PowerOn() }, time.Minute},
+			} {
+				began := time.Now()
+				drop.end()
+				s.session(drop.patience)
+				t.Logf("%s: a packet after %v", drop.name, time.Since(began).Round(10*time.Millisecond))
+			}
+			if same := s.iface("wan").ID == first; same != (identity == "keep") {
+				t.Errorf("the same interface: %v, identity %s", same, identity)
+			}
+		})
+	}
+}
+
+// awaitDown waits until the router has seen the end of its session.
+func (s *subscriber) awaitDown() {
+	s.t.Helper()
+	for deadline := time.Now().Add(time.Minute); s.count("session closed") < s.opened; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatal("the end of the session was not seen")
+		}
+	}
+}
+
+// The seed's scene: kernel TCP through the session, which retransmits while that
+// dies and returns. No lookup may return what is dead, and the connection goes on.
+func TestPPPoEDiesUnderTCP(t *testing.T) {
+	for _, identity := range []string{"keep", "renew"} {
+		t.Run(identity, func(t *testing.T) {
+			s := subscribe(t, bras.Options{Auth: bras.CHAP}, untagged, "lower: line, identity: "+identity)
+			s.session(10 * time.Second)
+			sink, err := netlab.StartTCPSink(s.net, netip.AddrPortFrom(bras.Internet, 5001))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+			defer cancel()
+			flow, err := netlab.StartTCPFlow(ctx, s.red, netip.Addr{}, sink.Addr(), 2_000_000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range drops {
+				s.LinkDown() // the guest, busy with the flow, may not hear what it is told
+				s.awaitDown()
+				s.LinkUp()
+				s.session(time.Minute)
+				s.moves(flow)
+			}
+			report, err := flow.Stop(ctx)
+			if err != nil || report.Sent != report.Verified {
+				t.Errorf("flow: %+v, %v", report, err)
+			}
+			if err := sink.Stop(); err != nil {
+				t.Error(err)
+			}
+			t.Logf("%d drops: %+v", drops, report)
+		})
+	}
+}
+
+// drops is how often the session dies under TCP, for each identity.
+const drops = 8
+
+// moves waits until the peer has acknowledged more than before.
+func (s *subscriber) moves(flow *netlab.TCPFlow) {
+	s.t.Helper()
+	before, err := flow.State()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	eventually(s.t, "wait for the connection to go on", func() error {
+		now, err := flow.State()
+		if err == nil && now.Acked <= before.Acked {
+			err = fmt.Errorf("acknowledged: %d", now.Acked)
+		}
+		return err
+	})
+}
+
+// A router that is killed leaves a session, which the next one ends.
+func TestPPPoEKilledRouter(t *testing.T) {
+	s := subscribe(t, bras.Options{Auth: bras.CHAP}, untagged, "lower: line")
+	s.session(10 * time.Second)
+	old := s.Sessions()
+	s.over = true
+	s.signal(unix.SIGKILL)
+	<-s.done
+	s.dial(s.socket)
+	s.session(20 * time.Second)
+	eventually(t, "wait for the end of the old session", func() error {
+		if all := s.Sessions(); len(all) != 1 || all[0] == old[0] {
+			return fmt.Errorf("sessions: %v, before: %v", all, old)
+		}
+		return nil
+	})
+}
+
+// What is shown of sessions.
+func TestPPPoEShown(t *testing.T) {
+	s := subscribe(t, bras.Options{Auth: bras.PAP}, untagged, "lower: line")
+	s.session(10 * time.Second)
+	s.Terminate()
+	s.session(10 * time.Second)
+	all := ask[[]control.Session](s.daemon, "show pppoe")
+	if len(all) != 1 || all[0].Phase != "open" || all[0].AC != "lab" || all[0].Peer != s.MAC() || all[0].MTU != 1492 || all[0].Auth != "pap" {
+		t.Errorf("sessions: %+v", all)
+	}
+	if h := all[0].History; len(h) != 1 || h[0].Cause != "closed by the peer" || h[0].Lasted <= 0 {
+		t.Errorf("history: %+v", all[0].History)
+	}
+	if out := s.do("show pppoe"); !strings.Contains(out, "closed by the peer") {
+		t.Errorf("show pppoe:\n%s", out)
+	}
+}
