@@ -1,3 +1,5 @@
+//go:build bras
+
 package bras
 
 import (
