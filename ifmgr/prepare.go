@@ -67,7 +67,6 @@ func (m *Manager) Prepare(ctx context.Context, c config.Interface) (*Prepared, e
 			return nil, fmt.Errorf("interface %s: %w", c.Name, err)
 		}
 		return p, nil
-	case config.TypeTUN, config.TypeTAP, config.TypePacket:
 	}
 	port, settings, err := prepare(c)
 	if err != nil {
@@ -88,7 +87,7 @@ func (p *Prepared) Attach(t *loop.Turn) (id ID, err error) {
 		id, err = p.m.attachVLAN(t, p.config)
 	case config.TypePPPoE:
 		id, err = p.m.attachPPPoE(t, p.config, p.secret)
-	case config.TypeTUN, config.TypeTAP, config.TypePacket:
+	default: // a device's; one without a type is a TUN
 		id, err = p.m.Attach(t, p.port, p.settings)
 	}
 	p.ifc = p.m.ifaces[id]
