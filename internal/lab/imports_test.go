@@ -29,6 +29,7 @@ var picture = map[string][]string{
 	"internal/router":  {"dataplane", "fib", "ifmgr", "rib", "internal/config", "internal/epoch", "internal/link", "internal/loop"},
 
 	"dataplane": {"fib", "ifmgr", "ifmgr/nd", "internal/epoch", "internal/header", "internal/link", "internal/loop", "internal/reassembly"},
+	"tcpstack":  {"dataplane", "internal/header", "internal/link"},
 	"rib":       {"fib", "ifmgr", "internal/loop"},
 	"fib":       {"ifmgr", "internal/epoch", "internal/link", "internal/loop"},
 	"ifmgr":     {"ifmgr/nd", "internal/config", "internal/epoch", "internal/header", "internal/link", "internal/loop", "pppoe", "pppoe/ppp"},
@@ -83,6 +84,7 @@ var outside = map[string][]string{
 	"github.com/anishathalye/porcupine":   {},
 	"github.com/rogpeppe/go-internal":     {},
 	"github.com/prometheus/client_golang": {"internal/metrics"},
+	"gvisor.dev/gvisor":                   {"tcpstack"},
 	"github.com/gopacket/gopacket":        {"internal/capture"},
 	"github.com/mdlayher/ndp":             {},
 	"golang.org/x/crypto":                 {"pppoe/ppp"},
