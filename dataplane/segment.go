@@ -15,70 +15,76 @@ type Segment struct {
 	Pieces [][]byte // IPv6 header first; a hop limit of zero leaves it to the interface
 
 	// Checksum is the offset of a TCP header whose checksum is still that of the
-	// pseudo-header alone; zero: it is complete. Size is the payload of the segments
-	// into which it is to be cut; zero: it is not.
+	// pseudo-header alone; zero: it is complete. Such a segment may have any length:
+	// it is cut into as many as the way out wants, of a payload of Size at most, if
+	// that is not zero.
 	Checksum, Size int
 
 	PathMTU int  // of the destination, as far as it is known; zero: it is not
 	Reached bool // the peer has confirmed data since: RFC 4861 §7.3.1
 }
 
-// An Outcome is what became of a Segment.
-type Outcome struct {
-	Drop Drop // None: a device took it, or neighbor discovery keeps it
-	MTU  int  // that would have done, if it was TooBig
-}
-
 // Send sends a segment. Nexthop, hop limit, MTU and whether the router has the
-// source come from one snapshot under one guard.
-func (j *Injector) Send(s *Segment) Outcome {
+// source come from one snapshot under one guard. None means that a device took it,
+// or that neighbor discovery keeps it.
+func (j *Injector) Send(s *Segment) Drop {
 	w := j.w
 	p := w.batch.Gather(s.Pieces...)
 	w.enter()
-	out := w.dispatch(p, s)
+	why := w.dispatch(p, s)
 	w.counters.add(originated, p.Segments())
-	w.counters.drop(out.Drop, p.Segments())
+	w.counters.drop(why, p.Segments())
 	if refused := w.leave(); refused != None {
-		out.Drop = refused
+		why = refused
 	}
-	return out
+	return why
 }
 
 // dispatch puts a segment on its way.
-func (w *worker) dispatch(p *link.Packet, s *Segment) (out Outcome) {
+func (w *worker) dispatch(p *link.Packet, s *Segment) Drop {
 	pkt, ok := header.ParseIPv6(p.Bytes())
 	if !ok {
-		return Outcome{Drop: Truncated}
+		return Truncated
 	}
 	if s.Checksum != 0 {
 		p.LeaveTCP(s.Checksum, s.Size)
 	}
 	if why := w.unsendable(pkt); why != None {
-		return Outcome{Drop: why}
+		return why
 	}
 	nh, why := w.resolve(pkt)
 	if why != None {
-		return Outcome{Drop: why}
+		return why
 	}
 	if fault.NoGuard {
 		w.guard.Leave()
 	}
 	fault.Hold(w.in.Name())
 	fillHopLimit(pkt, nh.HopLimit())
-	mtu := nh.MTU()
-	if s.PathMTU != 0 {
-		mtu = min(mtu, s.PathMTU)
-	}
-	if p.WireSize() > mtu {
-		return Outcome{TooBig, mtu}
-	}
-	if s.Checksum == 0 {
-		header.ClampMSS(pkt, mostSegment(nh.MTU()))
+	if !fit(p, s, nh.MTU()) {
+		return TooBig
 	}
 	if n := nh.Interface().Neighbors(); n != nil && s.Reached {
 		n.Reached(nh.Target(pkt.DestinationBytes()))
 	}
-	return Outcome{Drop: w.send(p, nh, 0)}
+	return w.send(p, nh, 0)
+}
+
+// fit has a segment fit through its way out and, as far as that is known, through
+// its path: by cutting it, and by not asking for more in a SYN (RFC 9293 §3.7.1).
+func fit(p *link.Packet, s *Segment, mtu int) bool {
+	if s.Checksum == 0 {
+		most := min(mtu, link.MaxPacket) - header.IPv6Size - header.TCPSize
+		header.ClampMSS(header.IPv6(p.Bytes()), uint16(most))
+	}
+	if s.PathMTU != 0 {
+		mtu = min(mtu, s.PathMTU)
+	}
+	if p.WireSize() > mtu && s.Checksum != 0 {
+		headers := s.Checksum + header.TCP(p.Bytes()[s.Checksum:]).DataOffset()
+		p.LeaveTCP(s.Checksum, mtu-headers)
+	}
+	return p.WireSize() <= mtu
 }
 
 // unsendable is why a segment is not to be looked up: addresses that no lookup can
@@ -91,12 +97,6 @@ func (w *worker) unsendable(pkt header.IPv6) Drop {
 		return SourceLeft
 	}
 	return None
-}
-
-// mostSegment is the payload of a TCP segment that an interface takes, RFC 9293
-// §3.7.1.
-func mostSegment(mtu int) uint16 {
-	return uint16(min(mtu, link.MaxPacket) - header.IPv6Size - header.TCPSize)
 }
 
 // A Way is where packets to a destination leave now.

@@ -19,11 +19,11 @@ type outlet struct {
 }
 
 // send sends a segment: this is the only way out.
-func (o *outlet) send(s *dataplane.Segment) dataplane.Outcome {
+func (o *outlet) send(s *dataplane.Segment) dataplane.Drop {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed {
-		return dataplane.Outcome{Drop: dataplane.NoRoute}
+		return dataplane.NoRoute
 	}
 	return o.j.Send(s)
 }
@@ -59,12 +59,8 @@ func (s *Stack) send(pk *stack.PacketBuffer) {
 		seg.Reached = f.sending(t, payload, at)
 	}
 	seg.PathMTU = s.paths.get(id.remote.Addr(), at)
-	out := s.out.send(&seg)
-	switch {
-	case out.Drop == dataplane.TooBig:
-		s.tooBig(&seg, out.MTU)
-	case f != nil:
-		f.settle(out.Drop, &seg, at)
+	if why := s.out.send(&seg); f != nil {
+		f.settle(why, &seg, at)
 	}
 }
 
@@ -79,15 +75,4 @@ func (s *Stack) flowOf(id tuple, t header.TCP) *flow {
 		return nil
 	}
 	return s.flows.open(id, t.Flags()&header.FlagSYN == 0)
-}
-
-// tooBig tells gVisor what the way out takes, as a router on the path would.
-func (s *Stack) tooBig(seg *dataplane.Segment, mtu int) {
-	var quote []byte
-	for _, piece := range seg.Pieces {
-		quote = append(quote, piece[:min(len(piece), header.MinMTU-len(quote))]...)
-	}
-	local := header.IPv6(quote).SourceBytes()
-	b := header.AppendError(nil, local, local, 64, header.TypePacketTooBig, 0, uint32(mtu), quote)
-	s.inbox.put(packet(b))
 }

@@ -24,7 +24,7 @@ var away = map[dataplane.Drop]bool{
 // one again it is sent as if TCP had just sent it again: nobody has to wait for a
 // timer that has backed off to a minute.
 type held struct {
-	pkt  header.IPv6 // with a complete checksum; a hop limit of zero is filled in anew
+	pkt  header.IPv6 // a hop limit of zero is filled in anew
 	end  uint32      // sequence number behind it
 	when time.Time   // it was made
 }
@@ -45,15 +45,21 @@ func hold(s *dataplane.Segment, now time.Time) *held {
 	if t.Flags()&(header.FlagSYN|header.FlagFIN) != 0 {
 		h.end++
 	}
-	h.complete()
 	return h
 }
 
-// complete makes the checksum that of the packet.
-func (h *held) complete() {
+// segment is what is to be sent. The checksum is left undone, so that the segment
+// can be cut, but that of a SYN.
+func (h *held) segment() dataplane.Segment {
 	t := header.TCP(h.pkt[header.IPv6Size:])
-	t.SetChecksum(0)
-	t.SetChecksum(header.Checksum(h.pkt.SourceBytes(), h.pkt.DestinationBytes(), header.ProtoTCP, t))
+	src, dst := h.pkt.SourceBytes(), h.pkt.DestinationBytes()
+	if t.Flags()&header.FlagSYN != 0 {
+		t.SetChecksum(0)
+		t.SetChecksum(header.Checksum(src, dst, header.ProtoTCP, t))
+		return dataplane.Segment{Pieces: [][]byte{h.pkt}}
+	}
+	t.SetChecksum(header.Fold(header.PseudoSum(src, dst, uint32(len(t)), header.ProtoTCP)))
+	return dataplane.Segment{Pieces: [][]byte{h.pkt}, Checksum: header.IPv6Size}
 }
 
 // renew makes the timestamp that of now, RFC 7323 §3: the time for which it was held
@@ -63,7 +69,6 @@ func (h *held) renew(now time.Time) {
 	if v := timestamp(t); v != nil {
 		late := uint32(now.Sub(h.when).Milliseconds())
 		binary.BigEndian.PutUint32(v, binary.BigEndian.Uint32(v)+late)
-		h.complete()
 	}
 	h.when = now
 }
@@ -127,13 +132,9 @@ func (s *Stack) retry() {
 		if h == nil {
 			continue
 		}
-		seg := dataplane.Segment{Pieces: [][]byte{h.pkt}, PathMTU: s.paths.get(f.remote.Addr(), at)}
-		switch out := s.out.send(&seg); {
-		case out.Drop == dataplane.TooBig:
-			s.tooBig(&seg, out.MTU)
-		default:
-			s.retried.Add(1)
-			f.settle(out.Drop, &seg, at)
-		}
+		seg := h.segment()
+		seg.PathMTU = s.paths.get(f.remote.Addr(), at)
+		f.settle(s.out.send(&seg), &seg, at)
+		s.retried.Add(1)
 	}
 }
