@@ -95,10 +95,10 @@ func TestEveryKeyIsRead(t *testing.T) {
 	if diff := cmp.Diff(got, want, same); diff != "" {
 		t.Errorf("config (-got +want):\n%s", diff)
 	}
-	if got, want := got.Interfaces[1].Line, 46; got != want {
+	if got, want := got.Interfaces[1].Line, 48; got != want {
 		t.Errorf("line of blue = %d, want %d", got, want)
 	}
-	if got, want := got.Routes[0].Line, 50; got != want {
+	if got, want := got.Routes[0].Line, 52; got != want {
 		t.Errorf("line of the first route = %d, want %d", got, want)
 	}
 }

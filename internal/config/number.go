@@ -43,6 +43,9 @@ func ParseDetachTimeout(s string) (time.Duration, error) {
 	return d, nil
 }
 
+// ParsePort parses a port of TCP.
+func ParsePort(s string) (uint16, error) { return whole[uint16](s, 1, math.MaxUint16) }
+
 // ParseType parses what kind of port an interface is.
 func ParseType(s string) (Type, error) {
 	return oneOf(s, TypeTUN, TypeTAP, TypePacket, TypeVLAN, TypePPPoE)

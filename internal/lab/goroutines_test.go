@@ -20,7 +20,8 @@ var starters = []string{
 	"dataplane/plane.go",      // workers
 	"ifmgr/detach.go",         // the kernel's part of a detach
 	"internal/router/run.go",  // loop, watch, keeper
-	"internal/httpd/serve.go", // HTTP, of control and metrics
+	"internal/httpd/serve.go", // HTTP, of control, metrics and in-band
+	"internal/service/service.go",
 	"internal/demo/",
 	"internal/lab/",
 	"internal/netlab/",

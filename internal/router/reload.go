@@ -109,6 +109,7 @@ func (r *Router) fixed(next *config.Config) error {
 	refuse("control", next.Control == r.cfg.Control)
 	refuse("log.format", next.Log.Format == r.cfg.Log.Format)
 	refuse("metrics.listen", next.Metrics.Listen == r.cfg.Metrics.Listen)
+	refuse("services", next.Services.Equal(r.cfg.Services))
 	return errors.Join(errs...)
 }
 

@@ -1,0 +1,122 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/router6d/router6d/internal/netlab"
+)
+
+// inBand offers all services on one link, whatever it is.
+const inBand = `
+services:
+  http: {interfaces: [red]}
+  echo: {interfaces: [red]}
+  discard: {interfaces: [red]}
+  chargen: {interfaces: [red]}
+interfaces:
+  red:
+    type: TYPE
+    addresses: [2001:db8:1::1/64]
+    kernel: {netns: red, addresses: [2001:db8:1::2/64], routes: ["::/0"]}
+  blue:
+    addresses: [2001:db8:2::1/64]
+    kernel: {netns: blue, addresses: [2001:db8:2::2/64], routes: ["::/0"]}
+`
+
+const inBandAddr = "2001:db8:1::1"
+
+// The router's own TCP serves the kernel's, on links with frames and without.
+func TestServices(t *testing.T) {
+	privileged(t)
+	for _, kind := range []string{"tun", "tap"} {
+		t.Run(kind, func(t *testing.T) {
+			red, blue := namespace(t, "red"), namespace(t, "blue")
+			d := start(t, strings.ReplaceAll(inBand, "TYPE", kind))
+			reaches(t, red, inBandAddr)
+			reaches(t, blue, inBandAddr)
+			t.Run("the API is there to be read", func(t *testing.T) {
+				run(t, red, "curl", "-sfg", "http://[2001:db8:1::1]/v1/interfaces").want(t, 0, `"name":"red"`)
+				run(t, red, "curl", "-sfg", "http://[2001:db8:1::1]/metrics").want(t, 0, "router6d_tcp_connections")
+			})
+			t.Run("and for nothing else", func(t *testing.T) {
+				r := run(t, red, "curl", "-sg", "-X", "DELETE", "http://[2001:db8:1::1]/v1/interfaces/red")
+				r.want(t, 0, "read-only")
+				run(t, red, "curl", "-sfg", "http://[2001:db8:1::1]/v1/capture?interface=red").want(t, 22)
+			})
+			t.Run("large bodies come back as they went", func(t *testing.T) {
+				echoes(t, red, 8<<20)
+			})
+			t.Run("connections are shown", func(t *testing.T) {
+				c := dial(t, red, "["+inBandAddr+"]:7")
+				d.cli("show connections").want(t, 0, "["+inBandAddr+"]:7", c.LocalAddr().String(), "established", "peer")
+				all, err := d.Connections(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, x := range all {
+					if x.Remote.String() == c.LocalAddr().String() && x.Interface == "red" && x.MTU == 1500 && x.HopLimit == 64 {
+						return
+					}
+				}
+				t.Errorf("connections = %+v, want one of red's", all)
+			})
+			t.Run("what has no end is ended", func(t *testing.T) {
+				r := run(t, red, "curl", "-s", "--max-time", "1", "-o", "/dev/null", "-w", "%{size_download}", "telnet://["+inBandAddr+"]:19")
+				var n int
+				if _, err := fmt.Sscan(r.out, &n); err != nil || n < 1<<20 {
+					t.Errorf("came %q bytes, %v", r.out, err)
+				}
+			})
+			t.Run("another interface finds nobody", func(t *testing.T) {
+				r := run(t, blue, "curl", "-sg", "--max-time", "20", "http://[2001:db8:1::1]/v1/interfaces")
+				r.want(t, 7) // could not connect
+			})
+			t.Run("another port too", func(t *testing.T) {
+				run(t, red, "curl", "-sg", "--max-time", "20", "http://[2001:db8:1::1]:81/").want(t, 7)
+			})
+		})
+	}
+}
+
+// dial connects from a namespace.
+func dial(t *testing.T, n *netlab.Namespace, to string) net.Conn {
+	t.Helper()
+	var c net.Conn
+	err := n.Do(func() (err error) { c, err = net.DialTimeout("tcp6", to, patience); return err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	_ = c.SetDeadline(time.Now().Add(2 * patience))
+	return c
+}
+
+// echoes sends size bytes to the echo service, and wants them back.
+func echoes(t *testing.T, n *netlab.Namespace, size int) {
+	t.Helper()
+	c := dial(t, n, "["+inBandAddr+"]:7")
+	want := make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(want) // never fails
+	sent := make(chan error, 1)
+	go func() {
+		_, err := c.Write(want)
+		sent <- err
+	}()
+	got := make([]byte, size)
+	if _, err := io.ReadFull(c, got); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("what came back is not what was sent")
+	}
+}
