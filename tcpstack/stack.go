@@ -72,9 +72,10 @@ func (s *Stack) Run(ctx context.Context) error {
 				s.link.deliver(pk)
 			}
 		case <-s.changed:
-			s.retry()
+			s.retry(true)
 		case <-tick.C:
 			s.sweep()
+			s.retry(false)
 		}
 	}
 }

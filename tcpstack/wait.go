@@ -20,13 +20,19 @@ var away = map[dataplane.Drop]bool{
 	dataplane.NoSession:        true,
 }
 
-// A held segment is the last one of a connection that found no way. When there is
-// one again it is sent as if TCP had just sent it again: nobody has to wait for a
-// timer that has backed off to a minute.
+// again is how long a held segment is left alone when it was sent.
+const again = 200 * time.Millisecond // as the least retransmission timeout
+
+// A held segment is the first one of a connection that found no way. Whenever the FIB
+// has changed it is sent as if TCP had just sent it again, until it is acknowledged:
+// nobody has to wait for a timer that has backed off to a minute (RFC 6069 is about
+// the same).
 type held struct {
-	pkt  header.IPv6 // a hop limit of zero is filled in anew
-	end  uint32      // sequence number behind it
-	when time.Time   // it was made
+	pkt        header.IPv6 // a hop limit of zero is filled in anew
+	begin, end uint32      // sequence numbers
+	made       time.Time   // for its timestamp
+	sent       time.Time   // by retry, the last time
+	due        bool        // the FIB has changed since
 }
 
 // hold is the first of the segments that s stands for.
@@ -40,8 +46,8 @@ func hold(s *dataplane.Segment, now time.Time) *held {
 		b = b[:most:most]
 		header.IPv6(b).SetPayloadLength(uint16(most - header.IPv6Size))
 	}
-	h := &held{pkt: b, when: now}
-	h.end = t.Sequence() + uint32(len(b)-header.IPv6Size-t.DataOffset())
+	h := &held{pkt: b, begin: t.Sequence(), made: now}
+	h.end = h.begin + uint32(len(b)-header.IPv6Size-t.DataOffset())
 	if t.Flags()&(header.FlagSYN|header.FlagFIN) != 0 {
 		h.end++
 	}
@@ -67,10 +73,10 @@ func (h *held) segment() dataplane.Segment {
 func (h *held) renew(now time.Time) {
 	t := header.TCP(h.pkt[header.IPv6Size:])
 	if v := timestamp(t); v != nil {
-		late := uint32(now.Sub(h.when).Milliseconds())
+		late := uint32(now.Sub(h.made).Milliseconds())
 		binary.BigEndian.PutUint32(v, binary.BigEndian.Uint32(v)+late)
 	}
-	h.when = now
+	h.made = now
 }
 
 const (
@@ -97,44 +103,57 @@ func timestamp(t header.TCP) []byte {
 
 // settle notes what became of a segment.
 func (f *flow) settle(why dataplane.Drop, s *dataplane.Segment, now time.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if why == dataplane.None {
-		f.waits, f.held = why, nil
+	f.became(why, now)
+	if !away[why] {
 		return
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if h := hold(s, now); f.held == nil || !before(f.held.begin, h.begin) {
+		f.held = h
+	}
+}
+
+// became notes why a segment was not sent; None: it was.
+func (f *flow) became(why dataplane.Drop, now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.waits != why {
 		f.waits, f.since = why, now
 	}
-	if away[why] {
-		f.held = hold(s, now)
-	}
 }
 
-// again is the segment that is to be sent again, renewed; nil if there is none.
-func (f *flow) again(now time.Time) *held {
+// again is a copy of what is held, if it is to be sent again. The FIB has changed, or
+// has some time ago when it was too soon.
+func (f *flow) again(changed bool, now time.Time) *held {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.held == nil {
+	h := f.held
+	if h == nil {
 		return nil
 	}
-	h := *f.held // what is sent is nobody else's
-	h.pkt = append(header.IPv6(nil), h.pkt...)
-	h.renew(now)
-	return &h
+	h.due = h.due || changed
+	if !h.due || now.Sub(h.sent) < again {
+		return nil
+	}
+	h.due, h.sent = false, now
+	out := *h
+	out.pkt = append(header.IPv6(nil), h.pkt...)
+	out.renew(now)
+	return &out
 }
 
-// retry sends what waits for a way, since there may be one now.
-func (s *Stack) retry() {
+// retry sends what is held, since there may be a way now.
+func (s *Stack) retry(changed bool) {
 	for _, f := range s.flows.each() {
 		at := now()
-		h := f.again(at)
+		h := f.again(changed, at)
 		if h == nil {
 			continue
 		}
 		seg := h.segment()
 		seg.PathMTU = s.paths.get(f.remote.Addr(), at)
-		f.settle(s.out.send(&seg), &seg, at)
+		f.became(s.out.send(&seg), at)
 		s.retried.Add(1)
 	}
 }
