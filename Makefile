@@ -10,7 +10,7 @@ PACKAGES := iproute2 curl iperf3 iputils-ping tcpdump tshark ndisc6 python3-scap
 # And for a real access concentrator, a kernel of its own.
 BRAS_PACKAGES := user-mode-linux kmod procps ppp pppoe
 
-.PHONY: all build demo test privileged unit check bras fuzz bench bench-detach bench-fib bench-forward peers clean
+.PHONY: all build demo test privileged unit check soak bras fuzz bench bench-detach bench-fib bench-forward peers clean
 
 all: build
 
@@ -37,6 +37,11 @@ privileged: build
 	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -race -tags torture -count=1 -timeout 20m -p 1 ./...
 	ROUTER6D_PRIVILEGED=1 $(GO) test -tags 'torture mutant_nograce' -count=1 -run Tags ./test/torture
 	ROUTER6D_PRIVILEGED=1 $(GO) test -tags 'torture mutant_nowithdraw' -count=1 -run Tags ./test/torture
+	ROUTER6D_PRIVILEGED=1 $(GO) test -tags 'torture mutant_noguard' -count=1 -run TimersOver ./test/torture
+
+# What takes minutes, for a machine that has them.
+soak: build
+	ROUTER6D_SOAK=1 ROUTER6D_PRIVILEGED=1 $(GO) test -count=1 -timeout 20m -v -run TimersOver ./test/torture
 
 # PPPoE against Debian's pppoe-server and pppd. Not yet part of "test": it takes five
 # minutes more, and on a machine whose CPUs are taken the guest can be too late.

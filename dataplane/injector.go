@@ -40,8 +40,8 @@ func (j *Injector) Inject(b []byte) error {
 	if !ok {
 		return fmt.Errorf("%w: %d bytes", ErrMalformed, len(b))
 	}
-	if why := j.Send(&Segment{Pieces: [][]byte{pkt}}); why != None {
-		return &DropError{why}
+	if out := j.Send(&Segment{Pieces: [][]byte{pkt}}); out.Drop != None {
+		return &DropError{out.Drop}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 
+	"github.com/router6d/router6d/ifmgr"
 	"github.com/router6d/router6d/internal/fault"
 	"github.com/router6d/router6d/internal/header"
 	"github.com/router6d/router6d/internal/link"
@@ -24,37 +25,42 @@ type Segment struct {
 	Reached bool // the peer has confirmed data since: RFC 4861 §7.3.1
 }
 
+// An Outcome is what became of a Segment.
+type Outcome struct {
+	Drop Drop     // None: a device took it, or neighbor discovery keeps it
+	Via  ifmgr.ID // the interface that was looked up; zero: there was no way
+}
+
 // Send sends a segment. Nexthop, hop limit, MTU and whether the router has the
-// source come from one snapshot under one guard. None means that a device took it,
-// or that neighbor discovery keeps it.
-func (j *Injector) Send(s *Segment) Drop {
+// source come from one snapshot under one guard.
+func (j *Injector) Send(s *Segment) Outcome {
 	w := j.w
 	p := w.batch.Gather(s.Pieces...)
 	w.enter()
-	why := w.dispatch(p, s)
+	out := w.dispatch(p, s)
 	w.counters.add(originated, p.Segments())
-	w.counters.drop(why, p.Segments())
+	w.counters.drop(out.Drop, p.Segments())
 	if refused := w.leave(); refused != None {
-		why = refused
+		out.Drop = refused
 	}
-	return why
+	return out
 }
 
 // dispatch puts a segment on its way.
-func (w *worker) dispatch(p *link.Packet, s *Segment) Drop {
+func (w *worker) dispatch(p *link.Packet, s *Segment) Outcome {
 	pkt, ok := header.ParseIPv6(p.Bytes())
 	if !ok {
-		return Truncated
+		return Outcome{Drop: Truncated}
 	}
 	if s.Checksum != 0 {
 		p.LeaveTCP(s.Checksum, s.Size)
 	}
 	if why := w.unsendable(pkt); why != None {
-		return why
+		return Outcome{Drop: why}
 	}
 	nh, why := w.resolve(pkt)
 	if why != None {
-		return why
+		return Outcome{Drop: why}
 	}
 	if fault.NoGuard {
 		w.guard.Leave()
@@ -62,12 +68,12 @@ func (w *worker) dispatch(p *link.Packet, s *Segment) Drop {
 	fault.Hold(w.in.Name())
 	fillHopLimit(pkt, nh.HopLimit())
 	if !fit(p, s, nh.MTU()) {
-		return TooBig
+		return Outcome{TooBig, nh.ID()}
 	}
 	if n := nh.Interface().Neighbors(); n != nil && s.Reached {
 		n.Reached(nh.Target(pkt.DestinationBytes()))
 	}
-	return w.send(p, nh, 0)
+	return Outcome{w.send(p, nh, 0), nh.ID()}
 }
 
 // fit has a segment fit through its way out and, as far as that is known, through
@@ -101,6 +107,7 @@ func (w *worker) unsendable(pkt header.IPv6) Drop {
 
 // A Way is where packets to a destination leave now.
 type Way struct {
+	ID        ifmgr.ID // of the interface
 	Interface string
 	Gateway   netip.Addr // zero: on link
 	Source    netip.Addr // that the router sends from; zero: it has none
@@ -132,7 +139,7 @@ func (w *worker) way(from, to netip.Addr) Way {
 	if why != None {
 		return Way{Drop: why}
 	}
-	y := Way{Interface: nh.Name(), Gateway: nh.Gateway(), MTU: nh.MTU(), HopLimit: nh.HopLimit()}
+	y := Way{ID: nh.ID(), Interface: nh.Name(), Gateway: nh.Gateway(), MTU: nh.MTU(), HopLimit: nh.HopLimit()}
 	y.Source = cmp.Or(nh.Interface().Addrs().Source(), w.routes.Source())
 	switch {
 	case from.IsValid() && !w.hasAddress(&f.Source):

@@ -103,10 +103,10 @@ func (f *flow) explain(err error) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.waits == dataplane.None {
+	if f.last.Drop == dataplane.None {
 		return err
 	}
-	return fmt.Errorf("%w: %w", err, &dataplane.DropError{Drop: f.waits})
+	return fmt.Errorf("%w: %w", err, &dataplane.DropError{Drop: f.last.Drop})
 }
 
 // way is where packets leave now.

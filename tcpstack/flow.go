@@ -27,16 +27,16 @@ type flow struct {
 	progress bool   // something was acknowledged since that was told
 	told     time.Time
 
-	waits dataplane.Drop // why its last segment was not sent; None: it was
-	since time.Time      // of waits
-	held  *held          // to be sent when there is a way; nil: nothing
+	last  dataplane.Outcome // of the last segment
+	since time.Time         // it has been so
+	held  *held             // to be sent when there is another way; nil: nothing
 
 	tx, rx uint64 // bytes of payload, those sent again included
 }
 
-// sending notes a segment on its way out, and reports whether the peer has
-// confirmed data since that was last told.
-func (f *flow) sending(t header.TCP, payload int, now time.Time) (reached bool) {
+// sending notes a segment on its way out. It reports whether that was sent before,
+// and whether the peer has confirmed data since that was last told.
+func (f *flow) sending(t header.TCP, payload int, now time.Time) (again, reached bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	end := t.Sequence() + uint32(payload)
@@ -44,8 +44,9 @@ func (f *flow) sending(t header.TCP, payload int, now time.Time) (reached bool) 
 		end++
 	}
 	if !f.began {
-		f.began, f.una, f.nxt = true, t.Sequence(), end
+		f.began, f.una, f.nxt = true, t.Sequence(), t.Sequence()
 	}
+	again = end != t.Sequence() && before(t.Sequence(), f.nxt)
 	if before(f.nxt, end) {
 		f.nxt = end
 	}
@@ -53,7 +54,7 @@ func (f *flow) sending(t header.TCP, payload int, now time.Time) (reached bool) 
 	if reached = f.progress && now.Sub(f.told) >= confirmEvery; reached {
 		f.progress, f.told = false, now
 	}
-	return reached
+	return again, reached
 }
 
 // arrived notes a segment that came in.

@@ -19,11 +19,11 @@ type outlet struct {
 }
 
 // send sends a segment: this is the only way out.
-func (o *outlet) send(s *dataplane.Segment) dataplane.Drop {
+func (o *outlet) send(s *dataplane.Segment) dataplane.Outcome {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed {
-		return dataplane.NoRoute
+		return dataplane.Outcome{Drop: dataplane.NoRoute}
 	}
 	return o.j.Send(s)
 }
@@ -54,13 +54,18 @@ func (s *Stack) send(pk *stack.PacketBuffer) {
 		}
 	}
 	id := sent(ip, t)
-	f := s.flowOf(id, t)
-	if f != nil {
-		seg.Reached = f.sending(t, payload, at)
-	}
 	seg.PathMTU = s.paths.get(id.remote.Addr(), at)
-	if why := s.out.send(&seg); f != nil {
-		f.settle(why, &seg, at)
+	f := s.flowOf(id, t)
+	if f == nil {
+		s.out.send(&seg)
+		return
+	}
+	var again bool
+	again, seg.Reached = f.sending(t, payload, at)
+	out := s.out.send(&seg)
+	f.became(out, at)
+	if again || away[out.Drop] {
+		f.hold(&seg, at)
 	}
 }
 

@@ -55,7 +55,7 @@ func (s *Stack) connection(ep pair, at time.Time) Connection {
 	if f := s.flows.find(ep.id); f != nil {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		c.Passive, c.Waits, c.Since, c.Sent, c.Received = f.passive, f.waits, f.since, f.tx, f.rx
+		c.Passive, c.Waits, c.Since, c.Sent, c.Received = f.passive, f.last.Drop, f.since, f.tx, f.rx
 	}
 	return c
 }
@@ -93,7 +93,7 @@ func (s *Stack) Stats() Stats {
 	for _, f := range s.flows.each() {
 		st.Connections++
 		f.mu.Lock()
-		if f.waits != dataplane.None {
+		if f.last.Drop != dataplane.None {
 			st.Waiting++
 		}
 		f.mu.Unlock()

@@ -72,10 +72,10 @@ func (s *Stack) Run(ctx context.Context) error {
 				s.link.deliver(pk)
 			}
 		case <-s.changed:
-			s.retry(true)
+			s.retry()
 		case <-tick.C:
 			s.sweep()
-			s.retry(false)
+			s.retry() // what was too soon
 		}
 	}
 }

@@ -20,23 +20,22 @@ var away = map[dataplane.Drop]bool{
 	dataplane.NoSession:        true,
 }
 
-// again is how long a held segment is left alone when it was sent.
-const again = 200 * time.Millisecond // as the least retransmission timeout
+// pause is how long a held segment is left alone when it was sent.
+const pause = 200 * time.Millisecond // as the least retransmission timeout
 
-// A held segment is the first one of a connection that found no way. Whenever the FIB
-// has changed it is sent as if TCP had just sent it again, until it is acknowledged:
-// nobody has to wait for a timer that has backed off to a minute (RFC 6069 is about
-// the same).
+// A held segment is the first one of a connection that found no way, or had to be sent
+// again. When there is another way it is sent as if TCP had just done so, until it is
+// acknowledged: nobody has to wait for a timer that has backed off to a minute (RFC
+// 6069 has the same aim). A connection that loses nothing has none.
 type held struct {
 	pkt        header.IPv6 // a hop limit of zero is filled in anew
 	begin, end uint32      // sequence numbers
 	made       time.Time   // for its timestamp
 	sent       time.Time   // by retry, the last time
-	due        bool        // the FIB has changed since
 }
 
-// hold is the first of the segments that s stands for.
-func hold(s *dataplane.Segment, now time.Time) *held {
+// newHeld is the first of the segments that s stands for.
+func newHeld(s *dataplane.Segment, now time.Time) *held {
 	var b []byte
 	for _, piece := range s.Pieces {
 		b = append(b, piece...)
@@ -101,53 +100,57 @@ func timestamp(t header.TCP) []byte {
 	return nil
 }
 
-// settle notes what became of a segment.
-func (f *flow) settle(why dataplane.Drop, s *dataplane.Segment, now time.Time) {
-	f.became(why, now)
-	if !away[why] {
-		return
-	}
+// became notes what became of a segment.
+func (f *flow) became(out dataplane.Outcome, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if h := hold(s, now); f.held == nil || !before(f.held.begin, h.begin) {
+	if f.last.Drop != out.Drop {
+		f.since = now
+	}
+	f.last = out
+}
+
+// hold keeps a copy of a segment, unless one before it is held.
+func (f *flow) hold(s *dataplane.Segment, now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if h := newHeld(s, now); f.held == nil || !before(f.held.begin, h.begin) {
 		f.held = h
 	}
 }
 
-// became notes why a segment was not sent; None: it was.
-func (f *flow) became(why dataplane.Drop, now time.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.waits != why {
-		f.waits, f.since = why, now
-	}
-}
-
-// again is a copy of what is held, if it is to be sent again. The FIB has changed, or
-// has some time ago when it was too soon.
-func (f *flow) again(changed bool, now time.Time) *held {
+// again is a copy of what is held, if it is to be sent by this way: its last segment
+// found none, or another one.
+func (f *flow) again(way dataplane.Way, now time.Time) *held {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	h := f.held
-	if h == nil {
+	if h == nil || way.Drop != dataplane.None || now.Sub(h.sent) < pause ||
+		f.last.Drop == dataplane.None && f.last.Via == way.ID {
 		return nil
 	}
-	h.due = h.due || changed
-	if !h.due || now.Sub(h.sent) < again {
-		return nil
-	}
-	h.due, h.sent = false, now
+	h.sent = now
 	out := *h
 	out.pkt = append(header.IPv6(nil), h.pkt...)
 	out.renew(now)
 	return &out
 }
 
-// retry sends what is held, since there may be a way now.
-func (s *Stack) retry(changed bool) {
+// holding reports whether something is held.
+func (f *flow) holding() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.held != nil
+}
+
+// retry sends what is held where there is another way now.
+func (s *Stack) retry() {
 	for _, f := range s.flows.each() {
+		if !f.holding() {
+			continue
+		}
 		at := now()
-		h := f.again(changed, at)
+		h := f.again(s.way(f.local.Addr(), f.remote.Addr()), at)
 		if h == nil {
 			continue
 		}
