@@ -68,6 +68,8 @@ type peer struct {
 	mu   sync.Mutex
 	port *lab.Port        // nil: it is not connected
 	see  func(pkt []byte) // what comes in
+	bad  *rand.Rand       // the link loses and reorders; nil: it does not
+	late []byte           // overtaken by the next, on the way in
 	pump sync.WaitGroup
 }
 
@@ -110,7 +112,7 @@ func (p *peer) send(ctx context.Context) {
 		p.mu.Lock()
 		port := p.port
 		p.mu.Unlock()
-		if port != nil {
+		if port != nil && !p.loses() {
 			port.TrySend(pkt)
 		}
 	}
@@ -131,15 +133,41 @@ func (p *peer) connect(port *lab.Port) {
 			if see != nil {
 				see(b)
 			}
-			pk := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(b)})
-			p.link.InjectInbound(ipv6.ProtocolNumber, pk)
-			pk.DecRef()
+			for _, b := range p.reordered(b) {
+				pk := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(b)})
+				p.link.InjectInbound(ipv6.ProtocolNumber, pk)
+				pk.DecRef()
+			}
 		}
 	})
 	p.t.Cleanup(func() {
 		port.Far.Interrupt()
 		read.Wait()
 	})
+}
+
+// loses reports whether the link loses a packet: one of fifty, if it is bad.
+func (p *peer) loses() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.bad != nil && p.bad.IntN(50) == 0
+}
+
+// reordered is what comes in when b does: nothing, or with one before it that was late.
+func (p *peer) reordered(b []byte) (all [][]byte) {
+	if p.loses() {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bad != nil && p.late == nil && p.bad.IntN(20) == 0 {
+		p.late = b
+		return nil
+	}
+	if all = append(all, b); p.late != nil {
+		all, p.late = append(all, p.late), nil
+	}
+	return all
 }
 
 // watch has fn called with each packet that the peer gets.

@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net/netip"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/router6d/router6d/dataplane"
+	"github.com/router6d/router6d/fib"
 	"github.com/router6d/router6d/internal/header"
 	"github.com/router6d/router6d/internal/lab"
 	"github.com/router6d/router6d/internal/loop"
@@ -265,5 +267,69 @@ func TestMTUOfTheWayOut(t *testing.T) {
 		if n := int(largest.Load()); n > mtu || n < mtu-100 {
 			t.Errorf("largest packet = %d, want about %d", n, mtu)
 		}
+	}
+}
+
+// A link that loses one packet of fifty, and has one of twenty overtaken, both ways.
+func TestBadLink(t *testing.T) {
+	s := newScene(t)
+	p := newPeer(t, hostA, 1500)
+	p.connect(s.Attach("a", routerA+"/64"))
+	s.listen(t, 7, tcpstack.Where{}, echo)
+	c := p.mustDial(routerA, 7)
+	p.mu.Lock()
+	p.bad = rand.New(rand.NewPCG(1, 2))
+	p.mu.Unlock()
+	want := random(300_000)
+	if got, err := exchange(c, want); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("came back %d bytes, err %v", len(got), err)
+	}
+	if s.tcp.Stats().Retransmitted == 0 {
+		t.Error("nothing was sent again: the link is not bad")
+	}
+}
+
+// Under a flood of SYNs from everywhere those who connect are served, and what the
+// flood leaves is bounded.
+func TestSYNFlood(t *testing.T) {
+	s := newScene(t)
+	p := newPeer(t, hostA, 1500)
+	p.connect(s.Attach("a", routerA+"/64"))
+	s.Route("::/0", lab.Refuse(fib.Blackhole)) // for the answers
+	from := s.Attach("b", routerB+"/64")
+	s.listen(t, 7, tcpstack.Where{}, echo)
+	const syns = 20_000
+	flood := make(chan struct{})
+	go func() {
+		defer close(flood)
+		for i := range syns {
+			src := netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb9, byte(i >> 16), byte(i >> 8), byte(i), 15: 1}).String()
+			for syn := lab.TCP(src, routerA, uint16(1024+i%60000), 7, header.FlagSYN, nil); !from.TrySend(syn); {
+				time.Sleep(100 * time.Microsecond) // the wire is full
+			}
+		}
+	}()
+	served := 0
+	for flooding := true; flooding; served++ {
+		if _, err := exchange(p.mustDial(routerA, 7), []byte("ping")); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-flood:
+			flooding = false
+		default:
+		}
+		if served == tcpstack.DefaultLimits.PerSource/2 {
+			<-flood
+			break
+		}
+	}
+	st := s.tcp.Stats()
+	t.Logf("%d served, %d cookies, %d connections, %d half open", served, st.SYNCookies, st.Connections, len(s.tcp.Connections())-st.Connections)
+	if st.SYNCookies == 0 {
+		t.Error("no cookie was sent")
+	}
+	if n := len(s.tcp.Connections()); n > 2*(served+1)+tcpstack.DefaultLimits.HalfOpen {
+		t.Errorf("%d connections are kept", n)
 	}
 }

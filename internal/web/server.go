@@ -36,6 +36,7 @@ func New(l net.Listener, c *config.HTTP, api, metrics http.Handler) (*Server, er
 	m := http.NewServeMux()
 	m.Handle("/v1/", g.guard(api))
 	m.Handle("GET /metrics", metrics)
+	m.Handle("GET /{$}", newPage(api))
 	s := &Server{l: limited{l}, http: http.Server{
 		Handler: polite(m), ReadHeaderTimeout: httpd.HeaderTimeout, ReadTimeout: readTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,

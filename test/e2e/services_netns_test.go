@@ -45,6 +45,17 @@ func TestServices(t *testing.T) {
 				run(t, red, "curl", "-sfg", "http://[2001:db8:1::1]/v1/interfaces").want(t, 0, `"name":"red"`)
 				run(t, red, "curl", "-sfg", "http://[2001:db8:1::1]/metrics").want(t, 0, "router6d_tcp_connections")
 			})
+			t.Run("so is the status page", func(t *testing.T) {
+				r := run(t, red, "curl", "-sfg", "http://[2001:db8:1::1]/?address=2001:db8:2::9")
+				r.want(t, 0, "<td>red", "<td>blue", "<b>forward</b> by blue", "interface attached")
+			})
+			t.Run("a scan finds what listens", func(t *testing.T) {
+				r := run(t, red, "nmap", "-6", "-n", "-Pn", "-sT", "-T5", "-p", "1-100", inBandAddr)
+				r.want(t, 0, "7/tcp", "9/tcp", "19/tcp", "80/tcp")
+				if n := strings.Count(r.out, " open "); n != 4 {
+					t.Errorf("%d ports are open, want 4:\n%s", n, r.out)
+				}
+			})
 			t.Run("and for nothing else", func(t *testing.T) {
 				r := run(t, red, "curl", "-sg", "-X", "DELETE", "http://[2001:db8:1::1]/v1/interfaces/red")
 				r.want(t, 0, "read-only")
