@@ -122,9 +122,7 @@ func (d *drawer) iface(name string) config.Interface {
 	}
 	i.MTU = rapid.IntRange(1280, 65535).Draw(d.T, "mtu")
 	i.HopLimit = rapid.Uint8Range(1, 255).Draw(d.T, "hop limit")
-	if i.Type != config.TypePacket {
-		i.Queues = rapid.IntRange(0, 16).Draw(d.T, "queues")
-	}
+	i.Queues = rapid.IntRange(0, 16).Draw(d.T, "queues")
 	i.Addresses = d.prefixes(d.address)
 	if i.Type == config.TypePacket {
 		i.Mode, i.MTU = config.ModeAttach, 0
