@@ -408,21 +408,14 @@ func TestEthernetOwnPackets(t *testing.T) {
 	if got := l.out(); len(got) != 1 || *header.Ethernet(got[0]).Destination() != macE || got[0][54] != header.TypeDestinationUnreachable {
 		t.Errorf("came out %x, want an error", got)
 	}
+	l.know(hostE, macE)
 	j := l.Plane.NewInjector("test")
 	defer j.Close()
-	var h *ifmgr.Handle
-	l.Turn(func(turn *loop.Turn) { h, _ = l.Interfaces.Acquire(turn, l.e.ID, ifmgr.Stacked) })
-	defer h.Release()
-	pkt := udp(linkE, localE)
-	if err := j.InjectOn(h, pkt); err != nil {
+	pkt := lab.WithHopLimit(udp(routerE, hostE), 64)
+	if err := j.Inject(pkt); err != nil {
 		t.Error(err)
 	}
 	wantFrame(t, l.expect(), macE, pkt)
-	group := udp(linkE, "ff02::fb")
-	if err := j.InjectOn(h, group); err != nil {
-		t.Error(err)
-	}
-	wantFrame(t, l.expect(), header.MAC{0x33, 0x33, 0, 0, 0, 0xfb}, group)
 }
 
 // RFC 4861 §8.2: who sends a packet to the router that goes back to the same link

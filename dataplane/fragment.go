@@ -7,6 +7,7 @@ import (
 	"github.com/router6d/router6d/internal/header"
 	"github.com/router6d/router6d/internal/link"
 	"github.com/router6d/router6d/internal/loop"
+	"github.com/router6d/router6d/internal/rate"
 	"github.com/router6d/router6d/internal/reassembly"
 )
 
@@ -137,7 +138,7 @@ func (p *Plane) report(t *loop.Turn, late []reassembly.Late) {
 	}
 	j := p.NewInjector("reassembly")
 	defer j.Close()
-	j.w.errors, p.lateErrors = p.lateErrors, limiter{}
+	j.w.errors, p.lateErrors = p.lateErrors, rate.Limiter{}
 	for _, l := range late {
 		if h, err := p.ifs.Acquire(t, ifmgr.ID(l.Zone), ifmgr.Worker); err == nil {
 			j.report(l.First, h.Interface)

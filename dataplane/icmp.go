@@ -61,7 +61,7 @@ func (w *worker) answer(a answer, param uint32, p *link.Packet, in *ifmgr.Interf
 	if !header.MayAnswer(pkt, a.typ, a.code) {
 		return
 	}
-	if !w.errors.take(now()) {
+	if !w.errors.Take(now()) {
 		w.counters.add(errorsLimited, 1)
 		return
 	}

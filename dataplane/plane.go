@@ -16,6 +16,7 @@ import (
 	"github.com/router6d/router6d/internal/header"
 	"github.com/router6d/router6d/internal/link"
 	"github.com/router6d/router6d/internal/loop"
+	"github.com/router6d/router6d/internal/rate"
 	"github.com/router6d/router6d/internal/reassembly"
 )
 
@@ -33,7 +34,7 @@ type Plane struct {
 
 	fragments  *reassembly.Table
 	awaiting   atomic.Bool  // the loop will look at fragments
-	lateErrors limiter      // of errors about what was not complete in time; the loop's
+	lateErrors rate.Limiter // of errors about what was not complete in time; the loop's
 	idSeed     maphash.Seed // of the identifications of packets that are cut
 	ids        atomic.Uint32
 
@@ -61,7 +62,7 @@ func New(t *fib.Table, ifs *ifmgr.Manager, l *loop.Loop, d *epoch.Domain) *Plane
 		seed:       rand.Uint64(),
 		senders:    map[ifmgr.ID]*worker{},
 		fragments:  reassembly.NewTable(),
-		lateErrors: newLimiter(errorRate, errorBurst),
+		lateErrors: rate.NewLimiter(errorRate, errorBurst),
 		idSeed:     maphash.MakeSeed(),
 		live:       map[*counters]string{},
 		past:       map[string]Stats{},
@@ -102,11 +103,11 @@ func (p *Plane) newWorker(name string, in *ifmgr.Handle, rx link.Receiver, queue
 		out:    outbox{queue: queue},
 		reader: p.dom.Register(name),
 		batch:  link.NewBatch(p.arenas),
-		errors: newLimiter(errorRate, errorBurst),
-		echoes: newLimiter(echoRate, echoBurst),
+		errors: rate.NewLimiter(errorRate, errorBurst),
+		echoes: rate.NewLimiter(echoRate, echoBurst),
 
-		announces: newLimiter(announceRate, announceBurst),
-		redirects: newLimiter(redirectRate, redirectBurst),
+		announces: rate.NewLimiter(announceRate, announceBurst),
+		redirects: rate.NewLimiter(redirectRate, redirectBurst),
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

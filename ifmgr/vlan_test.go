@@ -102,7 +102,7 @@ func TestVLANsHaveRoomForTheirTags(t *testing.T) {
 	c.Name = "narrow"
 	h.do(func(x *loop.Turn) { h.m.SetMTU(x, lower, minMTU) })
 	if _, err := h.add(c); err == nil {
-		t.Errorf("a VLAN of %d bytes was attached", minMTU-tagSize)
+		t.Errorf("a VLAN of %d bytes was attached", minMTU-link.TagSize)
 	}
 	<-h.detach(lower)
 	h.settle()

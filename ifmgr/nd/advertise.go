@@ -47,7 +47,7 @@ func (m *Machine) answer(now time.Time, in *Message, override bool) {
 		return
 	}
 	if header.IsUnspecified(&in.Source) {
-		if m.announces.take(now) {
+		if m.announces.Take(now) {
 			m.sendGroup(AppendAdvertisement(nil, &source, &header.AllNodes, &in.Target, &m.mac, false, override), &header.AllNodes)
 			m.statistics.Advertised++
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/router6d/router6d/internal/header"
+	"github.com/router6d/router6d/internal/rate"
 )
 
 // Protocol constants, RFC 4861 §10.
@@ -65,8 +66,8 @@ type Machine struct {
 	groups    map[[16]byte]*group
 	listener  listener
 
-	solicits   limiter // multicast solicitations
-	announces  limiter // advertisements to all nodes
+	solicits   rate.Limiter // multicast solicitations
+	announces  rate.Limiter // advertisements to all nodes
 	overload   overload
 	timers     timers
 	out        Output
@@ -82,8 +83,8 @@ func New(c Config) *Machine {
 		anycast:   map[pending]*timer{},
 		groups:    map[[16]byte]*group{},
 		listener:  newListener(),
-		solicits:  newLimiter(solicitRate, solicitBurst),
-		announces: newLimiter(announceRate, announceBurst),
+		solicits:  rate.NewLimiter(solicitRate, solicitBurst),
+		announces: rate.NewLimiter(announceRate, announceBurst),
 	}
 }
 
