@@ -555,11 +555,50 @@ func TestRFC4862_5_4_5_Duplicate(t *testing.T) {
 	settings := lab.Settings("e", routerE+"/64", linkE+"/64")
 	settings.DADTransmits = 1
 	l := &lan{scene: s, e: s.AttachEthernet(settings)}
-	body := append(netip.MustParseAddr(routerE).AsSlice(), 2, 1)
-	l.send(macE, lab.WithHopLimit(lab.ICMPv6(routerE, "ff02::1", header.TypeNeighborAdvertisement, 0, 0x20000000, append(body, macE[:]...)), 255))
-	l.settleDiscovery()
+	l.claim(routerE)
 	if s := l.addressState(routerE); s != nd.Duplicate {
 		t.Errorf("the address is %v", s)
+	}
+}
+
+// claim is somebody else who has an address.
+func (l *lan) claim(addr string) {
+	body := append(netip.MustParseAddr(addr).AsSlice(), 2, 1)
+	l.send(macE, lab.WithHopLimit(lab.ICMPv6(addr, "ff02::1", header.TypeNeighborAdvertisement, 0, 0x20000000, append(body, macE[:]...)), 255))
+	l.settleDiscovery()
+}
+
+// RFC 4862 §5.4.5: if somebody else has the hardware address, the interface sends and
+// takes no IPv6, and nothing is forwarded to it.
+//
+// Proves:
+//   - RFC 4862 §5.4.5 disable-interface
+func TestRFC4862_5_4_5_Disabled(t *testing.T) {
+	s := newScene(t)
+	settings := lab.Settings("e", routerE+"/64")
+	settings.DADTransmits = 1
+	l := &lan{scene: s, e: s.AttachEthernet(settings)}
+	mac := lab.RouterMAC
+	link := netip.AddrFrom16(header.LinkLocalOf(&mac)).String()
+	l.claim(link)
+	if got := packetsOf(l.out(), header.TypeNeighborSolicitation); len(got) > 0 {
+		t.Errorf("came out %x", got)
+	}
+	before := l.Plane.Stats()
+	l.send(macE, lab.Echo(hostE, routerE, 1, 1, data), udp(hostE, hostA), lab.Echo(localE, "ff02::1", 1, 1, nil), solicit(hostE, routerE, macE))
+	l.a.Send(udp(hostA, hostE))
+	if got := l.a.Expect(); got[40] != header.TypeDestinationUnreachable {
+		t.Errorf("came out %x, want an error: there is no route any more", got)
+	}
+	if got := l.out(); len(got) > 0 {
+		t.Errorf("came out %x", got)
+	}
+	after := l.Plane.Stats()
+	if n := after.Dropped[dataplane.InterfaceDisabled] - before.Dropped[dataplane.InterfaceDisabled]; n != 4 {
+		t.Errorf("%d packets dropped as %v, want 4", n, dataplane.InterfaceDisabled)
+	}
+	if after.DeadLookups > 0 || !after.Balanced() {
+		t.Errorf("account = %+v", after)
 	}
 }
 

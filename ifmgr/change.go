@@ -60,7 +60,7 @@ func (m *Manager) SetAddresses(t *loop.Turn, id ID, addresses []netip.Prefix) er
 		addresses = append(slices.Clip(addresses), was[slices.IndexFunc(was, isLinkLocal)])
 	}
 	i.setAddresses(t, addresses)
-	if i.state == Up {
+	if i.routable() {
 		m.hooks.Up(t, id)
 	}
 	m.log.Info("interface addresses changed", zap.String("iface", i.name), zap.Uint64("id", uint64(id)),

@@ -404,6 +404,15 @@ func TestStatics(t *testing.T) {
 	w.want("refuse 2: stopped")
 	w.do(Up{ownMAC})
 	w.wantState(hostA, Static, macB)
+	at := w.All()[0].Since
+	w.pass(time.Second)
+	w.do(Statics{netip.MustParseAddr(hostA): macB, netip.MustParseAddr(hostB): macB})
+	if n := w.All()[0]; n.Since != at {
+		t.Errorf("what was not changed is %v since %v, want %v", n.State, n.Since, at)
+	}
+	w.do(Statics{netip.MustParseAddr(hostA): macA})
+	w.wantState(hostA, Static, macA)
+	w.wantState(hostB, 0, header.MAC{})
 	w.do(Statics{})
 	w.wantState(hostA, 0, header.MAC{})
 }
@@ -625,7 +634,7 @@ func FuzzMachine(f *testing.F) {
 
 // any is an input of all there are.
 func (w *wire) any(next func() byte) Input {
-	addrs := []string{hostA, hostB, own, local, "2001:db8::", "::", peer, "ff02::1", "2001:db8:9::1", "2001:db8::ff:a"}
+	addrs := []string{hostA, hostB, own, local, "fe80::ff:fe00:1", "2001:db8::", "::", peer, "ff02::1", "2001:db8:9::1", "2001:db8::ff:a"}
 	macs := []header.MAC{macA, macB, ownMAC}
 	addr := func() string { return addrs[int(next())%len(addrs)] }
 	source := func() string { // Parse takes none from groups

@@ -9,10 +9,11 @@ import (
 type Interface struct {
 	ID        uint64           `json:"id"` // never used again
 	Name      string           `json:"name"`
-	Type      string           `json:"type"`   // as in the configuration
-	Origin    string           `json:"origin"` // file or runtime
-	State     string           `json:"state"`  // down, up, draining, orphaned
-	Since     time.Time        `json:"since"`  // of the state
+	Type      string           `json:"type"`               // as in the configuration
+	Origin    string           `json:"origin"`             // file or runtime
+	State     string           `json:"state"`              // down, up, draining, orphaned
+	Disabled  bool             `json:"disabled,omitempty"` // takes no IPv6: somebody else has its hardware address
+	Since     time.Time        `json:"since"`              // of the state
 	Device    string           `json:"device"`
 	Netns     string           `json:"netns,omitempty"`
 	Lower     string           `json:"lower,omitempty"`    // what it is stacked on

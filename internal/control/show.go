@@ -22,7 +22,7 @@ func showInterfaces(r *router.Router, t *loop.Turn) []Interface {
 	all := []Interface{}
 	for _, in := range r.Interfaces.All(t) {
 		all = append(all, Interface{
-			ID: uint64(in.ID), Name: in.Name, Type: string(in.Type), Origin: origin(in), State: in.State.String(), Since: in.Since,
+			ID: uint64(in.ID), Name: in.Name, Type: string(in.Type), Origin: origin(in), State: in.State.String(), Disabled: in.Disabled, Since: in.Since,
 			Device: in.Device.Name, Netns: in.Device.Netns, Lower: in.Lower,
 			VLAN: in.VLAN.ID, Protocol: string(in.VLAN.Protocol),
 			MAC: mac(in.MAC), MTU: in.MTU, HopLimit: in.HopLimit, Addresses: in.Addresses,

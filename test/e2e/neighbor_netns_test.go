@@ -91,10 +91,11 @@ func startLAN(t *testing.T, kind string) *daemon {
 func (d *daemon) lan(t *testing.T) control.Neighbors {
 	t.Helper()
 	all, err := d.Neighbors(t.Context())
-	if err != nil || len(all) != 1 || all[0].Interface != "lan" {
+	i := slices.IndexFunc(all, func(n control.Neighbors) bool { return n.Interface == "lan" })
+	if err != nil || i < 0 {
 		t.Fatalf("neighbors = %+v, %v", all, err)
 	}
-	return all[0]
+	return all[i]
 }
 
 // awaitAddress waits until an address of the router's is in a state.
@@ -250,6 +251,17 @@ func TestNeighborThatIsNotThere(t *testing.T) {
 	}
 }
 
+// settled waits until an address of a host is in use.
+func settled(t *testing.T, host *netlab.Namespace, addr string) {
+	t.Helper()
+	eventually(t, "the host's address", func() error {
+		if out := must(t, host, "ip", "-6", "addr", "show", "dev", "eth0", "-tentative"); !strings.Contains(out, addr+"/") {
+			return errors.New(out)
+		}
+		return nil
+	})
+}
+
 // RFC 4862 §5.4.5: an address that a Linux host has is not the router's; the other
 // one is.
 //
@@ -261,12 +273,7 @@ func TestDuplicateOfARouterAddress(t *testing.T) {
 	privileged(t)
 	l := newLAN(t)
 	address(t, l.b, "eth0", lanRouter+"/64")
-	eventually(t, "the host's address", func() error {
-		if out := must(t, l.b, "ip", "-6", "addr", "show", "dev", "eth0"); strings.Contains(out, "tentative") {
-			return errors.New(out)
-		}
-		return nil
-	})
+	settled(t, l.b, lanRouter)
 	// The switch has to have the router's port before the router asks.
 	plugged := make(chan struct{})
 	go func() {
@@ -287,6 +294,53 @@ func TestDuplicateOfARouterAddress(t *testing.T) {
 	d.await("address is somebody else's", func(x line) bool { return x.Iface == "lan" })
 	ping(t, l.a, lanRouter).want(t, 0, "1 received") // the host's
 	d.cli("show neighbors").want(t, 0, "own duplicate")
+}
+
+// RFC 4862 §5.4.5: on a link where a Linux host has the router's MAC, and so the
+// link-local address that is made of it, the router's interface is disabled. What is on
+// a VLAN goes on. When the host has another MAC, and the carrier was away, all begins
+// anew.
+//
+// Proves:
+//   - RFC 4862 §5.4.5 disable-interface
+func TestDuplicateOfTheRoutersMAC(t *testing.T) {
+	privileged(t)
+	l := newLAN(t)
+	const made = "fe80::ff:fe00:1"
+	ip(t, "-n b link set eth0 down")
+	ip(t, "-n b link set eth0 address "+lanMAC+" up")
+	settled(t, l.b, made)
+	lay(t, asPacket)
+	ip(t, "-n sw link set lan master br0")
+	eventually(t, "the port to forward", func() error {
+		if out := must(t, l.sw, "bridge", "link", "show", "dev", "lan"); !strings.Contains(out, "state forwarding") {
+			return errors.New(out)
+		}
+		return nil
+	})
+	config := strings.Replace(lanConfig, ", fe80::1/64", "", 1)
+	d := start(t, config+asPacket+"\n  on: {type: vlan, lower: lan, vlan: 7, addresses: [2001:db8:7::1/64]}\n")
+	d.errors = append(d.errors, "address is somebody else's", "interface disabled")
+	x := d.await("interface disabled", func(x line) bool { return x.Iface == "lan" })
+	if x.Peer != lanMAC {
+		t.Errorf("peer = %s, want %s", x.Peer, lanMAC)
+	}
+	d.cli("show interfaces").want(t, 0, "disabled: somebody else on the link has its hardware address")
+	if i := d.iface("lan"); i.State != "up" || !i.Disabled || d.iface("on").State != "up" {
+		t.Errorf("interfaces = %+v, %+v", i, d.iface("on"))
+	}
+	ping(t, l.red, hostA).want(t, 1, "Destination unreachable: No route")
+	ping(t, l.a, lanRouter).want(t, 1, "100% packet loss")
+	d.cli("show drops").want(t, 0, "interface_disabled")
+
+	ip(t, "-n b link set eth0 down")
+	ip(t, "-n b link set eth0 address 02:00:00:00:bb:bb up")
+	ip(t, "-n sw link set lan down")
+	d.awaitState("lan", "down")
+	ip(t, "-n sw link set lan up")
+	d.await("interface enabled", func(x line) bool { return x.Iface == "lan" })
+	d.awaitAddress(t, made, "ready")
+	reaches(t, l.a, redAddr)
 }
 
 // A Linux host that wants an address of the router's does not get it.
