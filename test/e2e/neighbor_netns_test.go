@@ -66,11 +66,22 @@ func newLAN(t *testing.T) *lan {
 // lay makes what a port of that kind needs.
 func lay(t *testing.T, kind string) {
 	t.Helper()
-	if kind == asPacket || kind == asQueues {
+	if strings.HasPrefix(kind, "type: packet") {
 		ip(t, "link add lan address 02:00:00:00:00:01 up type veth peer name lan netns sw")
 		ip(t, "-n sw link set lan up")
 		t.Cleanup(func() { ip(t, "link del lan") })
 	}
+}
+
+// awaitForwarding waits until the switch passes what comes from the router's port.
+func (l *lan) awaitForwarding(t *testing.T) {
+	t.Helper()
+	eventually(t, "the port to forward", func() error {
+		if out := must(t, l.sw, "bridge", "link", "show", "dev", "lan"); !strings.Contains(out, "state forwarding") {
+			return errors.New(out)
+		}
+		return nil
+	})
 }
 
 // startLAN starts the router, puts its port into the switch, and waits until its
@@ -87,22 +98,33 @@ func startLAN(t *testing.T, kind string) *daemon {
 	return d
 }
 
-// lanOf is what the router knows of the lan.
+// lan is what the router knows of the lan.
 func (d *daemon) lan(t *testing.T) control.Neighbors {
 	t.Helper()
+	return d.link(t, "lan")
+}
+
+// link is what the router knows of the link of an interface.
+func (d *daemon) link(t *testing.T, iface string) control.Neighbors {
+	t.Helper()
 	all, err := d.Neighbors(t.Context())
-	i := slices.IndexFunc(all, func(n control.Neighbors) bool { return n.Interface == "lan" })
+	i := slices.IndexFunc(all, func(n control.Neighbors) bool { return n.Interface == iface })
 	if err != nil || i < 0 {
 		t.Fatalf("neighbors = %+v, %v", all, err)
 	}
 	return all[i]
 }
 
-// awaitAddress waits until an address of the router's is in a state.
+// awaitAddress waits until an address of the router's on the lan is in a state.
 func (d *daemon) awaitAddress(t *testing.T, addr, state string) {
 	t.Helper()
+	d.awaitAddressOn(t, "lan", addr, state)
+}
+
+func (d *daemon) awaitAddressOn(t *testing.T, iface, addr, state string) {
+	t.Helper()
 	eventually(t, addr+" to be "+state, func() error {
-		all := d.lan(t).Addresses
+		all := d.link(t, iface).Addresses
 		if !slices.Contains(all, control.Address{Address: netip.MustParseAddr(addr), State: state}) {
 			return fmt.Errorf("addresses: %v", all)
 		}
@@ -110,10 +132,15 @@ func (d *daemon) awaitAddress(t *testing.T, addr, state string) {
 	})
 }
 
-// neighbor is what the router knows of one.
+// neighbor is what the router knows of one on the lan.
 func (d *daemon) neighbor(t *testing.T, addr string) control.Neighbor {
 	t.Helper()
-	all := d.lan(t).Neighbors
+	return d.neighborOn(t, "lan", addr)
+}
+
+func (d *daemon) neighborOn(t *testing.T, iface, addr string) control.Neighbor {
+	t.Helper()
+	all := d.link(t, iface).Neighbors
 	if i := slices.IndexFunc(all, func(n control.Neighbor) bool { return n.Address.String() == addr }); i >= 0 {
 		return all[i]
 	}
@@ -203,10 +230,17 @@ func iperfOverEthernet(t *testing.T, kind string) {
 	l := newLAN(t)
 	d := startLAN(t, kind)
 	reaches(t, l.a, redAddr)
+	tcpBothWays(t, l.a, l.red)
+	d.lacksLoss(t)
+}
+
+// tcpBothWays has TCP pass from a host to red, and back.
+func tcpBothWays(t *testing.T, host, red *netlab.Namespace) {
+	t.Helper()
 	for _, reverse := range []string{"", "-R"} {
-		s := server(t, l.red)
+		s := server(t, red)
 		args := append([]string{"iperf3", "-6", "-c", redAddr, "-t", "2", "-P", "4"}, strings.Fields(reverse)...)
-		r := run(t, l.a, args...)
+		r := run(t, host, args...)
 		r.want(t, 0, "iperf Done")
 		for _, s := range lines(r.out) {
 			if strings.HasSuffix(s, "receiver") && strings.Contains(s, "SUM") {
@@ -215,7 +249,6 @@ func iperfOverEthernet(t *testing.T, kind string) {
 		}
 		s.kill()
 	}
-	d.lacksLoss(t)
 }
 
 // A host that gets another MAC, and tells so, is found there at once.
@@ -312,12 +345,7 @@ func TestDuplicateOfTheRoutersMAC(t *testing.T) {
 	settled(t, l.b, made)
 	lay(t, asPacket)
 	ip(t, "-n sw link set lan master br0")
-	eventually(t, "the port to forward", func() error {
-		if out := must(t, l.sw, "bridge", "link", "show", "dev", "lan"); !strings.Contains(out, "state forwarding") {
-			return errors.New(out)
-		}
-		return nil
-	})
+	l.awaitForwarding(t)
 	config := strings.Replace(lanConfig, ", fe80::1/64", "", 1)
 	d := start(t, config+asPacket+"\n  on: {type: vlan, lower: lan, vlan: 7, addresses: [2001:db8:7::1/64]}\n")
 	d.errors = append(d.errors, "address is somebody else's", "interface disabled")
