@@ -323,6 +323,24 @@ func TestEthernetLearns(t *testing.T) {
 	})
 }
 
+// Neighbors that come, move and go publish no FIB.
+func TestNeighborsPublishNothing(t *testing.T) {
+	l := newLAN(t)
+	before := l.generation()
+	l.know(hostE, macE)
+	l.a.Send(udp(hostA, hostE2))
+	l.settleDiscovery()
+	l.send(macE2, advertise(hostE2, linkE, macE2))
+	l.send(macOther, advertise(hostE2, linkE, macOther))
+	l.settleDiscovery()
+	l.drop(l.e)
+	l.a.Send(udp(hostA, hostE2))
+	wantFrame(t, l.expect(), macOther, forwarded(udp(hostA, hostE2)))
+	if after := l.generation(); after != before {
+		t.Errorf("the FIB was published %d times", after-before)
+	}
+}
+
 // Frames that are not for the router, and packets that ought not to be in them.
 //
 // Proves:
@@ -600,6 +618,12 @@ func TestRFC4862_5_4_5_Disabled(t *testing.T) {
 	if after.DeadLookups > 0 || !after.Balanced() {
 		t.Errorf("account = %+v", after)
 	}
+}
+
+// generation is that of the FIB.
+func (l *lan) generation() (g uint64) {
+	l.Turn(func(turn *loop.Turn) { g = l.FIB.Stats(turn).Generation })
+	return g
 }
 
 // addressState is what neighbor discovery makes of an address of e.

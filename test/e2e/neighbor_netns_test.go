@@ -438,6 +438,54 @@ func TestRouterChangesItsMAC(t *testing.T) {
 	d.lacksLoss(t)
 }
 
+// Linux hosts follow the router's redirects: to a Linux router on their link, and to a
+// host there that they do not know to be one.
+//
+// Proves:
+//   - RFC 4861 §8.2 redirect
+//   - RFC 4861 §8.2 redirect-target-router
+//   - RFC 4861 §8.2 redirect-target-host
+func TestHostsFollowRedirects(t *testing.T) {
+	privileged(t)
+	l := newLAN(t)
+	const routerR, behindR = "fe80::ff:fe00:c", "2001:db8:77::1"
+	r := namespace(t, "r")
+	connect(t, r, "eth0", l.sw, "tor")
+	ip(t, "-n sw link set tor master br0 up")
+	sysctl(t, r, "net/ipv6/conf/all/forwarding=1")
+	ip(t, "-n r link set eth0 down")
+	ip(t, "-n r link set eth0 address 02:00:00:00:00:0c up")
+	settled(t, r, routerR)
+	address(t, r, "eth0", "2001:db8:10::c/64")
+	address(t, r, "lo", behindR+"/128")
+	lay(t, asPacket)
+	ip(t, "-n sw link set lan master br0")
+	d := start(t, lanConfig+asPacket+"\nroutes:\n  - {prefix: 2001:db8:77::/48, via: "+routerR+", dev: lan}\n")
+	d.awaitUp("lan", 0)
+	d.awaitAddress(t, "fe80::1", "ready")
+	d.awaitAddress(t, lanRouter, "ready")
+
+	// A host that knows of no prefix on its link sends all to the router.
+	ip(t, "-n a addr flush dev eth0 scope global")
+	address(t, l.a, "eth0", hostA+"/128")
+	ip(t, "-n a -6 route replace ::/0 via fe80::1 dev eth0")
+	for to, want := range map[string]string{behindR: "via " + routerR, hostB: "from"} {
+		if out := ip(t, "-n a -6 route get "+to); !strings.Contains(out, "via fe80::1 ") {
+			t.Fatalf("it goes %s, want by the router", out)
+		}
+		reaches(t, l.a, to)
+		eventually(t, "the host to follow", func() error {
+			run(t, l.a, "ping", "-n", "-c", "1", "-W", "1", to)
+			out := ip(t, "-n a -6 route get "+to)
+			if strings.Contains(out, "via fe80::1 ") || !strings.Contains(out, want) {
+				return errors.New(out)
+			}
+			return nil
+		})
+	}
+	d.lacksLoss(t)
+}
+
 // Containers on macvlans of one link are neighbors of a router on another.
 func TestMacvlanContainers(t *testing.T) {
 	privileged(t)
