@@ -163,11 +163,14 @@ func printInterfaces(w io.Writer, all []control.Interface) {
 			row(i.ID, i.Name, i.Type, i.State, time.Since(i.Since).Round(time.Second), i.Origin, i.MTU, device(i),
 				i.Traffic.RxPackets, i.Traffic.TxPackets, allAddresses(i))
 			if i.Disabled {
-				note("disabled: somebody else on the link has its hardware address")
+				note(disabled)
 			}
 		}
 	})
 }
+
+// disabled is said of an interface that takes no IPv6.
+const disabled = "disabled: somebody else on the link has its hardware address"
 
 func device(i control.Interface) string {
 	switch {
@@ -278,6 +281,9 @@ func printNeighbors(w io.Writer, all []control.Neighbors) {
 			}
 			if n.Overloaded {
 				note("more is asked for than is resolved")
+			}
+			if n.Disabled {
+				note(disabled)
 			}
 		}
 	})

@@ -39,6 +39,7 @@ type address struct {
 	sent   int // solicitations, then advertisements
 	nonce  [6]byte
 
+	told    time.Time // when it was last advertised to all, unasked
 	claimed time.Time // when somebody else was last told of
 }
 

@@ -287,6 +287,17 @@ func TestRFC4861_7_2_6_UnsolicitedAdvertisements(t *testing.T) {
 	}
 	w.do(HardwareAddr{macB})
 	w.want()
+
+	// Of two changes the second is told when a second has passed, or all are told too
+	// often.
+	w.do(HardwareAddr{macA})
+	w.pass(500 * time.Millisecond)
+	w.take()
+	w.do(HardwareAddr{ownMAC})
+	w.pass(499 * time.Millisecond)
+	w.want()
+	w.pass(time.Millisecond)
+	w.wantOne("NA 2001:db8:: R from fe80::1 to ff02::1 option 2 020000000001")
 }
 
 // RFC 4861 §7.2.5, §6.2.6: who is a router is known.

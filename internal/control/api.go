@@ -72,8 +72,9 @@ type Nexthop struct {
 // Neighbors is who is on an Ethernet link, as far as the router knows.
 type Neighbors struct {
 	Interface  string     `json:"interface"`
-	Overloaded bool       `json:"overloaded"` // more is asked for than is resolved
-	Addresses  []Address  `json:"addresses"`  // the router's own
+	Overloaded bool       `json:"overloaded"`         // more is asked for than is resolved
+	Disabled   bool       `json:"disabled,omitempty"` // as the interface
+	Addresses  []Address  `json:"addresses"`          // the router's own
 	Neighbors  []Neighbor `json:"neighbors"`
 	// What was done so far.
 	Solicited  uint64            `json:"solicited"`

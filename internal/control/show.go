@@ -93,7 +93,7 @@ func showNeighbors(r *router.Router, t *loop.Turn) []Neighbors {
 			continue
 		}
 		n := Neighbors{
-			Interface: in.Name, Overloaded: d.Overloaded, Addresses: []Address{}, Neighbors: []Neighbor{},
+			Interface: in.Name, Overloaded: d.Overloaded, Disabled: d.Disabled, Addresses: []Address{}, Neighbors: []Neighbor{},
 			Solicited: d.Solicited, Probed: d.Probed, Suppressed: d.Suppressed, Evicted: d.Evicted,
 			Unanswered: d.Unanswered, Lost: d.Lost, Invalid: d.Invalid,
 		}

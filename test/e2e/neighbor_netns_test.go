@@ -353,7 +353,9 @@ func TestDuplicateOfTheRoutersMAC(t *testing.T) {
 	if x.Peer != lanMAC {
 		t.Errorf("peer = %s, want %s", x.Peer, lanMAC)
 	}
-	d.cli("show interfaces").want(t, 0, "disabled: somebody else on the link has its hardware address")
+	for _, show := range []string{"show interfaces", "show neighbors lan"} {
+		d.cli(show).want(t, 0, "disabled: somebody else on the link has its hardware address")
+	}
 	if i := d.iface("lan"); i.State != "up" || !i.Disabled || d.iface("on").State != "up" {
 		t.Errorf("interfaces = %+v, %+v", i, d.iface("on"))
 	}
