@@ -59,7 +59,7 @@ func (s *Stepper) Close() {
 
 // Limits of what one worker answers.
 const (
-	ErrorRate, ErrorBurst = errorRate, errorBurst
+	ErrorRate, ErrorBurst = errorRate, errorRate / errorFraction
 	EchoRate, EchoBurst   = echoRate, echoBurst
 )
 

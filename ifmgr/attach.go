@@ -28,6 +28,8 @@ type Settings struct {
 	MTU       int
 	HopLimit  uint8          // zero: 64
 	Addresses []netip.Prefix // the router's own; without a link-local one, one is made
+	// NoUnreachables: who sends in here is not told that it could not be delivered.
+	NoUnreachables bool
 	// DADTransmits is how often others on an Ethernet link are asked whether an
 	// address is taken, before it is used; zero: not at all. RFC 4862 §5.1.
 	DADTransmits int
@@ -185,6 +187,7 @@ func newIface(id ID, p link.Port, s Settings) *Interface {
 		s.HopLimit = defaultHopLimit
 	}
 	i.hopLimit.Store(uint32(s.HopLimit))
+	i.noUnreachables.Store(s.NoUnreachables)
 	i.addrs.Store(newAddrs(withLinkLocal(s.Addresses, p), nil))
 	return i
 }

@@ -42,6 +42,14 @@ func (m *Manager) SetHopLimit(_ *loop.Turn, id ID, limit uint8) {
 	}
 }
 
+// SetUnreachables says whether those who send in by an interface are told what could
+// not be delivered.
+func (m *Manager) SetUnreachables(_ *loop.Turn, id ID, told bool) {
+	if i := m.ifaces[id]; i != nil {
+		i.noUnreachables.Store(!told)
+	}
+}
+
 // SetAddresses replaces the router's own addresses on an interface, and has those
 // who follow it see them. A link-local address that was made stays, unless there
 // is another now. On error nothing has changed.

@@ -72,11 +72,13 @@ type Interface struct {
 	hopLimit  atomic.Uint32
 	withdrawn atomic.Uint64 // FIB generation; zero while lookups may return it
 	disabled  atomic.Bool   // takes no IPv6, whatever its state
-	addrs     atomic.Pointer[Addrs]
-	uppers    atomic.Pointer[[]*Upper] // nil while nothing is stacked on it
-	frames    link.Ethernet            // the port; nil if it has none
-	neighbors *Neighbors               // nil of a port without frames
-	traffic   Traffic
+
+	noUnreachables atomic.Bool
+	addrs          atomic.Pointer[Addrs]
+	uppers         atomic.Pointer[[]*Upper] // nil while nothing is stacked on it
+	frames         link.Ethernet            // the port; nil if it has none
+	neighbors      *Neighbors               // nil of a port without frames
+	traffic        Traffic
 
 	refs atomic.Int64          // handles, and one of the manager's own until the grace period is over
 	held [holders]atomic.Int64 // handles by what they are for
@@ -117,6 +119,10 @@ func (i *Interface) MTU() int { return int(i.mtu.Load()) }
 
 // HopLimit is that of the router's own packets leaving here.
 func (i *Interface) HopLimit() uint8 { return uint8(i.hopLimit.Load()) }
+
+// Unreachables reports whether who sends in here is told that something could not be
+// delivered, RFC 4443 §3.1.
+func (i *Interface) Unreachables() bool { return !i.noUnreachables.Load() }
 
 // Ethernet is the interface's own MAC; ok is false for a port without frames.
 func (i *Interface) Ethernet() (mac [6]byte, ok bool) {

@@ -25,6 +25,7 @@ func (d *decoder) config(n *node) *Config {
 	d.section(n, []field{
 		{"control", into(d, &c.Control, "a path", ParseSocket)},
 		{"detach-timeout", into(d, &c.DetachTimeout, "a duration", ParseDetachTimeout)},
+		{"icmp-errors", into(d, &c.ICMPErrors, "a whole number", parseICMPErrors)},
 		{"log", func(n *node) { d.log(n, &c.Log) }},
 		{"metrics", func(n *node) { d.metrics(n, &c.Metrics) }},
 		{"interfaces", func(n *node) { c.Interfaces = d.interfaces(n) }},
@@ -88,6 +89,11 @@ func (d *decoder) iface(n *node, name string) Interface {
 		{"ac", into(d, &session.AC, "a name", ParseName)},
 		{"identity", into(d, &session.Identity, "keep or renew", ParseIdentity)},
 		{"addresses", func(n *node) { i.Addresses = each(d, n, "an address", ParseAddress, d.claims.own(name)) }},
+		{"unreachables", func(n *node) {
+			if told, ok := value(d, n, "true or false", parseBool); ok {
+				i.NoUnreachables = !told
+			}
+		}},
 		{"dad-transmits", into(d, &i.DADTransmits, "a whole number", parseDADTransmits)},
 		{"neighbors", func(n *node) { i.Neighbors = d.neighbors(n) }},
 		{"kernel", func(n *node) { i.Kernel = d.kernel(n, name) }}, // after addresses, which it must not repeat

@@ -24,6 +24,9 @@ func ParseTxQueueLen(s string) (int, error) { return whole[int](s, 1, 1_000_000)
 // parseDADTransmits parses how often others are asked whether an address is theirs.
 func parseDADTransmits(s string) (int, error) { return whole[int](s, 0, 10) }
 
+// parseICMPErrors parses how many errors a worker sends in a second.
+func parseICMPErrors(s string) (int, error) { return whole[int](s, 1, 1_000_000) }
+
 // ParseMetric parses the metric of a route. The lowest wins.
 func ParseMetric(s string) (uint32, error) { return whole[uint32](s, 0, math.MaxUint32) }
 
