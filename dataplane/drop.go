@@ -132,7 +132,7 @@ var dropTexts = [drops]string{
 	FragmentLength:    "to the router, a fragment of a length that none has; answered: parameter problem",
 	FragmentChain:     "to the router, a first fragment without all headers; answered: parameter problem",
 	FragmentIdle:      "to the router, a fragment that adds nothing to those before it",
-	FragmentOverlap:   "to the router, of a packet whose fragments overlap or are too many",
+	FragmentOverlap:   "to the router, of a packet whose fragments overlap, do not go together, or are too many",
 	LocalLimit:        "to the router, with more options or extension headers than it bears",
 	LocalField:        "to the router, with a header or option that does not fit; answered: parameter problem",
 	LocalOption:       "to the router, with an unknown option; answered if that wants it: parameter problem",

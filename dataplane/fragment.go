@@ -34,7 +34,7 @@ func (w *worker) reassemble(p *link.Packet, r *header.Reached, in *ifmgr.Interfa
 		return w.refuseAt(FragmentLength, r.Offset+2, p, in)
 	case reassembly.NoChain:
 		return w.refuseAt(FragmentChain, 0, p, in)
-	case reassembly.Overlap, reassembly.TooMany:
+	case reassembly.Overlap, reassembly.TooMany, reassembly.Mixed:
 		return FragmentOverlap
 	}
 	return None
