@@ -6,7 +6,8 @@ BIN    := bin/router6d
 FUZZ   ?= 30s
 
 # What the tests and the demo need from Debian besides Go: real peers.
-PACKAGES := iproute2 iperf3 iputils-ping tcpdump tshark ndisc6 python3-scapy docker.io systemd
+PACKAGES := iproute2 iperf3 iputils-ping tcpdump tshark ndisc6 python3-scapy docker.io systemd \
+  spin gcc libc6-dev
 # And for a real access concentrator, a kernel of its own.
 BRAS_PACKAGES := user-mode-linux kmod procps ppp pppoe
 
