@@ -34,6 +34,7 @@ type PacketSocket struct {
 	batch   *Batch                // of the Recv in progress
 	stopped atomic.Bool
 	severed atomic.Bool
+	single  atomic.Bool // the kernel takes no runs
 }
 
 // OpenPacketSocket opens a link in the caller's network namespace. A MAC of zero
@@ -242,16 +243,18 @@ func (s *PacketSocket) Send(v *Vector) error {
 	rest := v.pkts[:v.n]
 	v.n = 0
 	for pardon := true; len(rest) > 0; {
-		n, err := sendmmsg(s.fd, rest)
+		n, refused, err := sendmmsg(s.fd, rest, !s.single.Load())
 		rest = rest[n:]
 		switch {
 		case err == nil:
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.ENETDOWN) && pardon:
 			pardon = false // it may be about a moment ago: the socket keeps an error until it is told
+		case errors.Is(err, unix.EINVAL) && refused > 1:
+			s.single.Store(true) // Linux before 6.2 has no superframes of UDP
 		default:
 			last = refusal(err)
-			left := 1 // the others may be better packets
+			left := refused // the others may be better packets
 			if !errors.Is(last, ErrRejected) {
 				left = len(rest)
 			}

@@ -27,6 +27,7 @@ type queue struct {
 	t     *TUN
 	fd    int // valid until close, which waits for a grace period
 	sleep *sleeper
+	runs  bool // the device takes superframes of UDP
 
 	// Who asks the device is on another goroutine than who closes it, and when it is
 	// closed its name must be free. Never taken per batch.
@@ -56,7 +57,9 @@ func newQueue(t *TUN, fd int) (*queue, string, error) {
 	}
 	// The library asks for offloads without ECN; a kernel older than 6.2 has no
 	// USO, and then cuts UDP itself.
+	q.runs = true
 	if err := unix.IoctlSetInt(q.fd, unix.TUNSETOFFLOAD, tunOffloads|tunUDPOffloads); err != nil {
+		q.runs = false
 		err = unix.IoctlSetInt(q.fd, unix.TUNSETOFFLOAD, tunOffloads)
 		if err != nil {
 			return nil, "", errors.Join(fmt.Errorf("set offloads: %w", err), unix.Close(q.fd))
@@ -157,9 +160,27 @@ func (q *queue) received(ep int, err error) (done bool) {
 	return true
 }
 
-func (q *queue) write(p *Packet) error {
-	p.Offload.encode(p.buf[p.off-vnetHeaderSize : p.off])
-	err := rawWrite(q.fd, p.buf[p.off-vnetHeaderSize:p.end])
+// send takes the packets out of v that the device took, and returns why the last
+// of the others was not.
+func (q *queue) send(v *Vector) (last error) {
+	var room [VectorSize]unix.Iovec
+	rest := v.pkts[:v.n]
+	v.n = 0
+	for len(rest) > 0 {
+		pieces, n := gather(room[:0], rest, q.runs)
+		err := q.write(pieces)
+		part(rest[:n])
+		if err != nil {
+			last = err
+			v.n += copy(v.pkts[v.n:], rest[:n])
+		}
+		rest = rest[n:]
+	}
+	return last
+}
+
+func (q *queue) write(packet []unix.Iovec) error {
+	err := rawWrite(q.fd, packet)
 	switch {
 	case err == nil:
 		return nil
