@@ -7,7 +7,6 @@ import (
 	"os"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,17 +20,19 @@ const packetBuffer = 8 << 20
 // is for one incarnation of the link: when that is deleted or moves to another
 // namespace, the port is gone, whatever comes under its name.
 type PacketSocket struct {
-	file *os.File // the only owner of the descriptor
-	raw  syscall.RawConn
-	fd   int // valid until Close, which waits for a grace period
-	name string
-	ring *ring
+	file  *os.File // the only owner of the descriptor, which Go's poller does not know
+	raw   syscall.RawConn
+	fd    int // valid until Close, which waits for a grace period
+	name  string
+	ring  *ring
+	sleep *sleeper
 
 	own bool          // has a MAC of its own, not the link's
 	mac atomic.Uint64 // the last six bytes
 
-	rx      func(fd uintptr) bool // receive, bound once
+	rx      func(ep uintptr) bool // receive, bound once
 	batch   *Batch                // of the Recv in progress
+	err     error                 // likewise
 	stopped atomic.Bool
 	severed atomic.Bool
 	single  atomic.Bool // the kernel takes no runs
@@ -49,7 +50,7 @@ func OpenPacketSocket(name string, mac [6]byte) (*PacketSocket, error) {
 }
 
 func openPacketSocket(name string, mac [6]byte) (*PacketSocket, error) {
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 	if errors.Is(err, unix.EPERM) {
 		return nil, fmt.Errorf("CAP_NET_RAW is needed: %w", err)
 	}
@@ -89,6 +90,9 @@ func (s *PacketSocket) setUp() (err error) {
 		return ErrNotExist // went a moment ago
 	}
 	if err != nil {
+		return err
+	}
+	if s.sleep, err = newSleeper(s.fd); err != nil {
 		return err
 	}
 	// One that is down says so, once.
@@ -180,19 +184,22 @@ func (s *PacketSocket) Name() string { return s.name }
 // Recv implements Receiver. One goroutine at a time. The end of the link wakes
 // nobody: whoever hears of it asks with Probe, and interrupts.
 func (s *PacketSocket) Recv(b *Batch) error {
-	s.batch = b
-	if err := s.raw.Read(s.rx); err != nil {
-		if s.stopped.Load() || errors.Is(err, os.ErrDeadlineExceeded) {
-			return ErrInterrupted
-		}
-		return fmt.Errorf("%w: %w", ErrGone, err)
+	s.batch, s.err = b, nil
+	if err := s.sleep.until(s.rx); err != nil {
+		s.err = err
 	}
-	return nil
+	switch {
+	case s.err == nil:
+		return nil
+	case s.stopped.Load():
+		return ErrInterrupted
+	}
+	return fmt.Errorf("%w: %w", ErrGone, s.err)
 }
 
 // receive takes frames until none waits or the batch is full. It reports false to
 // sleep until there are some, holding no arena meanwhile.
-func (s *PacketSocket) receive(fd uintptr) bool {
+func (s *PacketSocket) receive(ep uintptr) bool {
 	b := s.batch
 	b.begin()
 	for b.room() {
@@ -200,14 +207,16 @@ func (s *PacketSocket) receive(fd uintptr) bool {
 		if !ok {
 			break
 		}
-		s.take(b, in, int(fd))
+		s.take(b, in, s.fd)
 		s.ring.free(in)
 	}
-	if b.Len() == 0 {
-		b.End()
-		return false
+	if b.Len() > 0 {
+		_ = s.sleep.busy(int(ep), s.fd) // whatever it is, it is there again when it sleeps
+		return true
 	}
-	return true
+	b.End()
+	s.err = s.sleep.sleepy(int(ep), s.fd)
+	return s.err != nil
 }
 
 // take copies a frame into the batch. One that is in neither place whole is cut:
@@ -281,7 +290,7 @@ func refusal(err error) error {
 // Interrupt implements Port.
 func (s *PacketSocket) Interrupt() {
 	s.stopped.Store(true)
-	_ = s.file.SetReadDeadline(time.Unix(1, 0)) // fails only on a closed file, which has no readers
+	s.sleep.interrupt()
 }
 
 // Close implements Port. The link stays.
@@ -290,6 +299,9 @@ func (s *PacketSocket) Close() error {
 	if s.ring != nil {
 		err = s.ring.close()
 		s.ring = nil // the address may be another's soon
+	}
+	if s.sleep != nil {
+		err = errors.Join(err, s.sleep.close())
 	}
 	return errors.Join(err, s.file.Close())
 }

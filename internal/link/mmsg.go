@@ -18,7 +18,7 @@ type mmsghdr struct {
 
 // readQueued reads a frame from the socket's queue; nothing if it is severed.
 func readQueued(fd int, b []byte) int {
-	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {
 		return 0
 	}
