@@ -35,7 +35,11 @@ func sendmmsg(fd int, pkts []*Packet, runs bool) (sent, refused int, err error) 
 	iovs, m := room[:0], 0
 	for at := 0; at < len(pkts); m++ {
 		from := len(iovs)
-		iovs, counts[m] = gather(iovs, pkts[at:], runs)
+		counts[m] = 1
+		if runs {
+			counts[m] = follow(pkts[at:])
+		}
+		iovs = join(iovs, pkts[at:][:counts[m]])
 		msgs[m].hdr.Iov = &iovs[from]
 		msgs[m].hdr.SetIovlen(len(iovs) - from)
 		at += counts[m]

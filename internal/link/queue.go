@@ -163,14 +163,14 @@ func (q *queue) received(ep int, err error) (done bool) {
 // send takes the packets out of v that the device took, and returns why the last
 // of the others was not.
 func (q *queue) send(v *Vector) (last error) {
-	var room [VectorSize]unix.Iovec
 	rest := v.pkts[:v.n]
 	v.n = 0
 	for len(rest) > 0 {
-		pieces, n := gather(room[:0], rest, q.runs)
-		err := q.write(pieces)
-		part(rest[:n])
-		if err != nil {
+		n := 1
+		if q.runs {
+			n = follow(rest)
+		}
+		if err := q.write(rest[:n]); err != nil {
 			last = err
 			v.n += copy(v.pkts[v.n:], rest[:n])
 		}
@@ -179,8 +179,14 @@ func (q *queue) send(v *Vector) (last error) {
 	return last
 }
 
-func (q *queue) write(packet []unix.Iovec) error {
-	err := rawWrite(q.fd, packet)
+func (q *queue) write(run []*Packet) error {
+	var err error
+	if p := run[0]; len(run) == 1 {
+		p.Offload.encode(p.buf[p.off-vnetHeaderSize : p.off])
+		err = rawWrite(q.fd, p.buf[p.off-vnetHeaderSize:p.end])
+	} else {
+		err = q.writeTogether(run)
+	}
 	switch {
 	case err == nil:
 		return nil
@@ -192,6 +198,12 @@ func (q *queue) write(packet []unix.Iovec) error {
 		return ErrFull
 	}
 	return ErrRejected
+}
+
+func (q *queue) writeTogether(run []*Packet) error {
+	var room [VectorSize]unix.Iovec
+	defer part(run)
+	return rawWritev(q.fd, join(room[:0], run))
 }
 
 // control calls fn with the descriptor, which can't be closed meanwhile; it fails

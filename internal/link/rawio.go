@@ -29,8 +29,14 @@ func rawRead(fd int, b []byte) (n int, err error) {
 	}
 }
 
-// rawWrite writes one packet, in pieces that are not empty.
-func rawWrite(fd int, pieces []unix.Iovec) error {
+// rawWrite writes one packet.
+func rawWrite(fd int, b []byte) error {
+	_, err := rawCall(unix.SYS_WRITE, fd, b)
+	return err
+}
+
+// rawWritev writes one packet that is in pieces.
+func rawWritev(fd int, pieces []unix.Iovec) error {
 	_, _, errno := syscall.RawSyscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(&pieces[0])), uintptr(len(pieces)))
 	if errno != 0 {
 		return errno

@@ -20,25 +20,22 @@ import (
 //	└────────────┴─────────┴──────────┘ └───────────┘ └───────────┘
 //	     the first packet, as it is       of the next, where it is
 //
-// gather appends what is to be written for the first packets of pkts: a packet or, if
-// the kernel takes them, a run, until it is parted. It returns of how many.
-func gather(to []unix.Iovec, pkts []*Packet, runs bool) (_ []unix.Iovec, n int) {
-	first, n := pkts[0], 1
-	if runs {
-		n = follow(pkts)
-	}
+// join appends what is to be written for a run, or for a packet, which is a run of
+// one. Until it is parted the first packet is not what it was.
+func join(to []unix.Iovec, run []*Packet) []unix.Iovec {
+	first := run[0]
 	o := first.Offload
 	headers := int(o.csumStart) + header.UDPSize
-	if n > 1 {
+	if len(run) > 1 {
 		o.gsoType, o.gsoSize, o.headers = gsoUDP, uint16(len(first.Bytes())-headers), uint16(headers)
-		lengthen(first.Bytes(), int(o.csumStart), n*int(o.gsoSize)+header.UDPSize)
+		lengthen(first.Bytes(), int(o.csumStart), len(run)*int(o.gsoSize)+header.UDPSize)
 	}
 	o.encode(first.buf[first.off-vnetHeaderSize : first.off])
 	to = addPiece(to, first.buf[first.off-vnetHeaderSize:first.end])
-	for _, p := range pkts[1:n] {
+	for _, p := range run[1:] {
 		to = addPiece(to, p.Bytes()[headers:])
 	}
-	return to, n
+	return to
 }
 
 func addPiece(to []unix.Iovec, b []byte) []unix.Iovec {
@@ -47,7 +44,7 @@ func addPiece(to []unix.Iovec, b []byte) []unix.Iovec {
 	return append(to, v)
 }
 
-// part makes packets of what gather made a run of.
+// part undoes what join did.
 func part(run []*Packet) {
 	if len(run) > 1 {
 		headers := int(run[0].Offload.csumStart) + header.UDPSize

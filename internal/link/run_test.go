@@ -50,9 +50,9 @@ func batchOfAll(t testing.TB, all []framed) *Batch {
 // runs is what is written for a batch, a packet or a run each.
 func runs(b *Batch) (written [][]byte, counts []int) {
 	for rest := b.pkts[:b.n]; len(rest) > 0; {
-		pieces, n := gather(nil, rest, true)
+		n := follow(rest)
 		var all []byte
-		for _, p := range pieces {
+		for _, p := range join(nil, rest[:n]) {
 			all = append(all, unsafe.Slice(p.Base, p.Len)...)
 		}
 		part(rest[:n])
@@ -182,7 +182,8 @@ func TestRunDoesNotAllocate(t *testing.T) {
 	n := testing.AllocsPerRun(10, func() {
 		var room [VectorSize]unix.Iovec
 		for rest := b.pkts[:b.n]; len(rest) > 0; {
-			_, n := gather(room[:0], rest, true)
+			n := follow(rest)
+			join(room[:0], rest[:n])
 			part(rest[:n])
 			rest = rest[n:]
 		}
