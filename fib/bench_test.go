@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -58,6 +59,14 @@ func loaded(b *testing.B, n, slots int) (f *fixture, all []netip.Prefix, ids []f
 
 func BenchmarkLoadFullTable(b *testing.B) {
 	all := lab.FullTable(b)
+	b.Run("sorted", func(b *testing.B) { loadAll(b, all) })
+	rng := rand.New(rand.NewPCG(7, 8))
+	all = slices.Clone(all)
+	rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	b.Run("shuffled", func(b *testing.B) { loadAll(b, all) })
+}
+
+func loadAll(b *testing.B, all []netip.Prefix) {
 	f := newFixture(b)
 	b.ReportAllocs()
 	for b.Loop() {
