@@ -81,6 +81,29 @@ func loadAll(b *testing.B, all []netip.Prefix) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(all)), "ns/prefix")
 }
 
+// BenchmarkChange moves random prefixes of the full table, some in an update.
+func BenchmarkChange(b *testing.B) {
+	for _, n := range []int{1, 16, 1024} {
+		b.Run(fmt.Sprint("batch=", n), func(b *testing.B) {
+			f, all, slots := loaded(b, 1<<30, 16)
+			rng := rand.New(rand.NewPCG(9, 10))
+			b.ReportAllocs()
+			for b.Loop() {
+				f.turn(func(t *loop.Turn) {
+					for range 1024 / n {
+						f.table.Update(t, func(x *fib.Txn) {
+							for range n {
+								x.Set(all[rng.IntN(len(all))], slots[rng.IntN(len(slots))])
+							}
+						})
+					}
+				})
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1024, "ns/change")
+		})
+	}
+}
+
 // BenchmarkWithdraw takes an interface out of all slots, and puts it back. The
 // times are equal for any number of prefixes.
 func BenchmarkWithdraw(b *testing.B) {

@@ -75,27 +75,49 @@ func (x *edit) move(i uint32) uint32 {
 
 // apply makes changes to e, which is about all addresses that agree with theirs
 // in depth bytes; they are longer than that. A value that it takes or returns is
-// the caller's to count.
+// the caller's to count. It may move the changes about.
 func (x *edit) apply(e entry, depth int, changes []change) entry {
-	if !e.node() {
-		return x.plant(e, depth, changes)
+	if e.node() && len(x.t.scopes) == 0 {
+		e, changes = x.descend(e, depth, changes)
 	}
-	b := changes[0].byte(depth)
-	if len(x.t.scopes) > 0 || int(changes[0].plen) <= 8*depth+8 || changes[len(changes)-1].byte(depth) != b {
-		return x.merge(e, depth, changes)
-	}
-	kid := entry(*x.t.slot(e, depth, b))
-	if kid.value() {
-		return x.merge(e, depth, changes)
-	}
-	next := x.apply(kid, depth+1, changes)
-	if next == kid {
+	switch {
+	case len(changes) == 0:
 		return e
+	case e.node():
+		return x.merge(e, depth, changes)
 	}
-	if next.node() || next.leaf() && !x.t.few(e, depth) {
-		return x.patch(e, depth, b, next)
+	return x.plant(e, depth, changes)
+}
+
+// descend makes those changes that are within a block below e. It returns what
+// becomes of e, and the changes that are left.
+func (x *edit) descend(e entry, depth int, changes []change) (entry, []change) {
+	left := changes[:0]
+	for len(changes) > 0 && e.node() {
+		c, limit := &changes[0], 8*depth+8
+		b := c.byte(depth)
+		n := within(changes, c.last(min(int(c.plen), limit)))
+		kid := entry(*x.t.slot(e, depth, b))
+		if int(c.plen) <= limit || kid.value() {
+			left = append(left, changes[:n]...)
+		} else if next := x.apply(kid, depth+1, changes[:n]); next == kid {
+			// Nothing has changed, or what has is in a block of the transaction's own.
+		} else if next.node() || next.leaf() && !x.t.few(e, depth) {
+			e = x.patch(e, depth, b, next)
+		} else {
+			e = x.exchange(e, depth, b, next)
+		}
+		changes = changes[n:]
 	}
-	return x.exchange(e, depth, b, next)
+	return e, append(left, changes...)
+}
+
+// within is how many changes, from the first on, begin up to last.
+func within(changes []change, last addr) (n int) {
+	for n < len(changes) && !last.less(changes[n].addr) {
+		n++
+	}
+	return n
 }
 
 // whole is e when all of it is in the scope under way. Values that differ still
@@ -171,10 +193,10 @@ func (x *edit) join(list []span, s span) []span {
 func (x *edit) merge(e entry, depth int, changes []change) entry {
 	old, list := x.t.spans(x.t.borrow(), e, depth), x.t.borrow()
 	base, limit := changes[0].first(8*depth), 8*depth+8
-	put := func(at addr, e entry, within []change) {
+	put := func(at addr, e entry, inside []change) {
 		kid := e
-		if len(within) > 0 {
-			kid = x.apply(e, depth+1, within)
+		if len(inside) > 0 {
+			kid = x.apply(e, depth+1, inside)
 		} else {
 			kid = x.whole(e, depth+1)
 		}
@@ -242,7 +264,7 @@ type window struct{ first, last addr }
 // pieces calls fn for the parts of a window, which has spans old. Each is of one
 // span, and in the same scopes. Changes longer than limit make none: those
 // within one prefix of that length are one piece.
-func (x *edit) pieces(w window, old []span, depth, limit int, changes []change, fn func(at addr, e entry, within []change)) {
+func (x *edit) pieces(w window, old []span, depth, limit int, changes []change, fn func(at addr, e entry, inside []change)) {
 	outer, base := len(x.t.scopes), w.first.first(8*depth)
 	for at := w.first; ; {
 		x.leave(outer, at)
@@ -262,9 +284,7 @@ func (x *edit) pieces(w window, old []span, depth, limit int, changes []change, 
 				end = end.min(next.previous())
 			} else {
 				end = at.last(limit)
-				for n < len(changes) && !end.less(changes[n].addr) {
-					n++
-				}
+				n = within(changes, end)
 			}
 		}
 		fn(at, old[0].entry, changes[:n])
