@@ -87,6 +87,9 @@ const (
 
 // end lets go of what a long batch needed.
 func (b *batch) end() {
+	if cap(b.changes) > kept {
+		b.spare = nil
+	}
 	b.changes, b.groups = emptied(b.changes), emptied(b.groups)
 	clear(b.scopes[:cap(b.scopes)]) // their maps
 	b.scopes, b.places = emptied(b.scopes), emptied(b.places)
