@@ -393,7 +393,6 @@ func TestRFC8200_4_5_Timeout(t *testing.T) {
 		if r := s.Plane.Reassembly(); r.TimedOut != 5 || r.Held != 0 || r.Bytes != 0 {
 			t.Errorf("reassembly = %+v, want 5 timed out, and none held", r)
 		}
-
 	})
 }
 

@@ -116,7 +116,7 @@ func (x *edit) flat(list []span, depth int) bool {
 	if depth == 0 || depth > leafDepth {
 		return false
 	}
-	var last entry = isNode
+	last := isNode
 	n := 0
 	for _, s := range list {
 		if s.entry.node() {

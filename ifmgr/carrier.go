@@ -65,7 +65,7 @@ func (m *Manager) Check(t *loop.Turn, id ID) {
 	if i == nil || i.state >= Draining {
 		return
 	}
-	if d, ok := i.port.(*dialer); ok && d.lower.Probe() != link.ErrGone {
+	if d, ok := i.port.(*dialer); ok && !errors.Is(d.lower.Probe(), link.ErrGone) {
 		d.look(t)
 		return
 	}

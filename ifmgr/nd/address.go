@@ -164,7 +164,7 @@ func (m *Machine) ask(now time.Time, a *address) {
 		a.nonce[i] = byte(m.random.Uint32())
 	}
 	group := header.SolicitedNode(&a.addr)
-	m.sendGroup(appendSolicitation(nil, &[16]byte{}, &group, &a.addr, &m.mac, &a.nonce), &group)
+	m.sendGroup(solicitation(&[16]byte{}, &group, &a.addr, &m.mac, &a.nonce), &group)
 	a.sent++
 	m.set(&a.timer, now.Add(retransTimer), func(now time.Time) { m.ask(now, a) })
 }

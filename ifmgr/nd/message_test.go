@@ -332,7 +332,7 @@ func TestOthersReadWhatIsWritten(t *testing.T) {
 	}
 	nonce := [6]byte{1, 2, 3, 4, 5, 6}
 	for _, from := range [][16]byte{src, {}} {
-		parsed, err := ndp.ParseMessage(appendSolicitation(nil, &from, &dst, &dst, &ownMAC, &nonce)[header.IPv6Size:])
+		parsed, err := ndp.ParseMessage(solicitation(&from, &dst, &dst, &ownMAC, &nonce)[header.IPv6Size:])
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -94,7 +94,7 @@ func (m *Machine) sendSolicitation(n *neighbor) {
 		return
 	}
 	group := header.SolicitedNode(&n.addr)
-	m.sendGroup(appendSolicitation(nil, &source, &group, &n.addr, &m.mac, nil), &group)
+	m.sendGroup(solicitation(&source, &group, &n.addr, &m.mac, nil), &group)
 	m.statistics.Solicited++
 }
 
@@ -105,7 +105,7 @@ func (m *Machine) probe(now time.Time, n *neighbor) {
 		return
 	}
 	if source, ok := m.sourceFor(&n.source); ok {
-		m.out.Send = append(m.out.Send, Frame{n.mac, appendSolicitation(nil, &source, &n.addr, &n.addr, &m.mac, nil)})
+		m.out.Send = append(m.out.Send, Frame{n.mac, solicitation(&source, &n.addr, &n.addr, &m.mac, nil)})
 		m.statistics.Probed++
 	}
 	n.tries++

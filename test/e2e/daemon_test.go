@@ -79,7 +79,7 @@ func launchFile(t *testing.T, config, socket string) *daemon {
 // short is a temporary directory with a name that fits a socket's address.
 func short(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "r6e-")
+	dir, err := os.MkdirTemp("", "r6e-") //nolint:usetesting // TempDir has the name of the test in it
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,13 +26,10 @@ import (
 
 // A load is something to carry. run returns what arrived.
 type load struct {
-	name string
-	unit unit
-	run  func(t testing.TB, s *scene, d time.Duration) (arrived, error)
-	// extra contestants that run it, besides all others; alone: only they, and
-	// the one they are compared with.
-	extra []string
-	alone bool
+	name  string
+	unit  unit
+	run   func(t testing.TB, s *scene, d time.Duration) (arrived, error)
+	alone bool // only router6d runs it, and who says so
 }
 
 type unit string
@@ -53,17 +50,17 @@ type arrived struct {
 }
 
 var loads = []*load{
-	{name: "tcp1", unit: gigabits, run: iperf("-P", "1"), extra: []string{"router6d_full", "router6d_64if"}},
-	{name: "tcp4", unit: gigabits, run: iperf("-P", "4"), extra: []string{"router6d_64if"}},
+	{name: "tcp1", unit: gigabits, run: iperf("-P", "1")},
+	{name: "tcp4", unit: gigabits, run: iperf("-P", "4")},
 	{name: "tcp16", unit: gigabits, run: iperf("-P", "16")},
 	{name: "tcpbidir", unit: gigabits, run: iperf("-P", "1", "--bidir")},
 	{name: "udp64", unit: gigabits, run: iperf("-u", "-b", "0", "-l", "64")},
 	{name: "udp512", unit: gigabits, run: iperf("-u", "-b", "0", "-l", "512")},
-	{name: "udp1200", unit: gigabits, run: iperf("-u", "-b", "0", "-l", "1200"), extra: []string{"router6d_full"}},
+	{name: "udp1200", unit: gigabits, run: iperf("-u", "-b", "0", "-l", "1200")},
 	{name: "pps64", unit: kilo, run: generate(constant(64))},
 	{name: "imix", unit: gigabits, run: generate(imix)},
-	{name: "pps64table", unit: kilo, run: generate(acrossTable), extra: []string{"router6d_full"}, alone: true},
-	{name: "pps64ways", unit: kilo, run: generate(acrossWays), extra: []string{"router6d_64if"}, alone: true},
+	{name: "pps64table", unit: kilo, run: generate(acrossTable), alone: true},
+	{name: "pps64ways", unit: kilo, run: generate(acrossWays), alone: true},
 	{name: "latency", unit: micro, run: latency},
 	{name: "latency_tcp1", unit: micro, run: loadedLatency},
 	{name: "churn_tcp1", unit: gigabits, run: churned(iperf("-P", "1")), alone: true},
@@ -73,12 +70,12 @@ var loads = []*load{
 // concerns reports whether the contestant runs this load.
 func (l *load) concerns(s *scene) bool {
 	switch {
-	case slices.Contains(l.extra, s.name):
-		return true
+	case s.extra():
+		return slices.Contains(s.loads, l.name)
 	case l.alone:
 		return s.name == ours
 	}
-	return !s.extra
+	return true
 }
 
 // iperf runs iperf3 from src to dst: cubic for all, a whole number of seconds.
@@ -244,7 +241,7 @@ func (s *scene) counted(t testing.TB) (a arrived) {
 	links, err := s.dst.Links()
 	check(t, err)
 	for _, l := range links {
-		if l.Name != "lo" {
+		if slices.Contains(s.out, l.Name) {
 			a.packets += float64(l.Stats.RxPackets)
 			a.bytes += float64(l.Stats.RxBytes)
 		}

@@ -210,30 +210,34 @@ func (r *results) ratios() (all []named) {
 			continue
 		}
 		for _, s := range r.scenes {
-			if s.name != ours && !s.extra {
+			if s.name != ours && !s.extra() {
 				add(l.name+"_vs_"+s.name, l.name, ours, l.name, s.name)
 			}
 		}
 		for _, s := range r.scenes {
-			if s.pid != 0 && s.name != ours && !s.extra {
-				r.addCPU(&all, l, s.name)
+			if s.pid != 0 && s.name != ours && !s.extra() {
+				r.addCPU(&all, l, "vs_"+s.name, ours, s.name)
 			}
 		}
-		add(l.name+"_full_vs_10", l.name, "router6d_full", l.name, ours)
-		add(l.name+"_64if_vs_2", l.name, "router6d_64if", l.name, ours)
+		for _, s := range r.scenes {
+			if s.extra() {
+				add(l.name+"_"+s.called, l.name, s.name, l.name, s.versus)
+				r.addCPU(&all, l, s.called, s.name, s.versus)
+			}
+		}
 	}
 	add("tcp1_churn_vs_calm", "churn_tcp1", ours, "tcp1", ours)
 	return all
 }
 
-// addCPU adds how many times the CPU of another contestant's process ours needs for
+// addCPU adds how many times the CPU of another contestant's process one needs for
 // the same work: what the machine does beside does not count.
-func (r *results) addCPU(all *[]named, l *load, who string) {
+func (r *results) addCPU(all *[]named, l *load, called, who, versus string) {
 	of := func(x sample) float64 { return x.CPUGigabyte }
-	a, okA := r.median(l.name, ours, of)
-	b, okB := r.median(l.name, who, of)
+	a, okA := r.median(l.name, who, of)
+	b, okB := r.median(l.name, versus, of)
 	if okA && okB && b > 0 {
-		*all = append(*all, named{l.name + "_cpu_vs_" + who, a / b})
+		*all = append(*all, named{l.name + "_cpu_" + called, a / b})
 	}
 }
 
