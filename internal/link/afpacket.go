@@ -24,6 +24,7 @@ type PacketSocket struct {
 
 	stopped atomic.Bool
 	severed atomic.Bool
+	single  atomic.Bool // the kernel takes no runs
 }
 
 // OpenPacketSocket opens a link in the caller's network namespace, with so many

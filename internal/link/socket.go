@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,19 +16,21 @@ const packetBuffer = 8 << 20
 
 // A socket is one queue of a packet port, and the Receiver of it.
 type socket struct {
-	s    *PacketSocket
-	file *os.File // the only owner of the descriptor
-	raw  syscall.RawConn
-	fd   int // valid until close, which waits for a grace period
-	ring *ring
+	s     *PacketSocket
+	file  *os.File // the only owner of the descriptor, which Go's poller does not know
+	raw   syscall.RawConn
+	fd    int // valid until close, which waits for a grace period
+	ring  *ring
+	sleep *sleeper
 
-	rx    func(fd uintptr) bool // receive, bound once
+	rx    func(ep uintptr) bool // receive, bound once
 	batch *Batch                // of the Recv in progress
+	err   error                 // likewise
 }
 
 // openSocket makes a socket that is deaf until it has a filter that is not.
 func openSocket(s *PacketSocket) (*socket, error) {
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 	if errors.Is(err, unix.EPERM) {
 		return nil, fmt.Errorf("CAP_NET_RAW is needed: %w", err)
 	}
@@ -61,7 +62,8 @@ func (q *socket) setUp() (err error) {
 	if q.ring, err = openRing(q.fd); err != nil {
 		return fmt.Errorf("make ring: %w", err)
 	}
-	return nil
+	q.sleep, err = newSleeper(q.fd)
+	return err
 }
 
 // growBuffers asks for what CAP_NET_ADMIN permits, or else the system.
@@ -139,19 +141,22 @@ func fanOut(sockets []*socket) error {
 // Recv implements Receiver. One goroutine at a time. The end of the link wakes
 // nobody: whoever hears of it asks with Probe, and interrupts.
 func (q *socket) Recv(b *Batch) error {
-	q.batch = b
-	if err := q.raw.Read(q.rx); err != nil {
-		if q.s.stopped.Load() || errors.Is(err, os.ErrDeadlineExceeded) {
-			return ErrInterrupted
-		}
-		return fmt.Errorf("%w: %w", ErrGone, err)
+	q.batch, q.err = b, nil
+	if err := q.sleep.until(q.rx); err != nil {
+		q.err = err
 	}
-	return nil
+	switch {
+	case q.err == nil:
+		return nil
+	case q.s.stopped.Load():
+		return ErrInterrupted
+	}
+	return fmt.Errorf("%w: %w", ErrGone, q.err)
 }
 
 // receive takes frames until none waits or the batch is full. It reports false to
 // sleep until there are some, holding no arena meanwhile.
-func (q *socket) receive(fd uintptr) bool {
+func (q *socket) receive(ep uintptr) bool {
 	b := q.batch
 	b.begin()
 	for b.room() {
@@ -159,14 +164,16 @@ func (q *socket) receive(fd uintptr) bool {
 		if !ok {
 			break
 		}
-		take(b, in, int(fd))
+		take(b, in, q.fd)
 		q.ring.free(in)
 	}
-	if b.Len() == 0 {
-		b.End()
-		return false
+	if b.Len() > 0 {
+		_ = q.sleep.busy(int(ep), q.fd) // whatever it is, it is there again when it sleeps
+		return true
 	}
-	return true
+	b.End()
+	q.err = q.sleep.sleepy(int(ep), q.fd)
+	return q.err != nil
 }
 
 // take copies a frame into the batch. One that is in neither place whole is cut:
@@ -199,16 +206,18 @@ func (q *socket) send(v *Vector) error {
 	rest := v.pkts[:v.n]
 	v.n = 0
 	for pardon := true; len(rest) > 0; {
-		n, err := sendmmsg(q.fd, rest)
+		n, refused, err := sendmmsg(q.fd, rest, !q.s.single.Load())
 		rest = rest[n:]
 		switch {
 		case err == nil:
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.ENETDOWN) && pardon:
 			pardon = false // it may be about a moment ago: the socket keeps an error until it is told
+		case errors.Is(err, unix.EINVAL) && refused > 1:
+			q.s.single.Store(true) // Linux before 6.2 has no superframes of UDP
 		default:
 			last = refusal(err)
-			left := 1 // the others may be better packets
+			left := refused // the others may be better packets
 			if !errors.Is(last, ErrRejected) {
 				left = len(rest)
 			}
@@ -232,15 +241,16 @@ func refusal(err error) error {
 	return ErrRejected
 }
 
-func (q *socket) interrupt() {
-	_ = q.file.SetReadDeadline(time.Unix(1, 0)) // fails only on a closed file, which has no readers
-}
+func (q *socket) interrupt() { q.sleep.interrupt() }
 
 func (q *socket) close() error {
 	var err error
 	if q.ring != nil {
 		err = q.ring.close()
 		q.ring = nil // the address may be another's soon
+	}
+	if q.sleep != nil {
+		err = errors.Join(err, q.sleep.close())
 	}
 	return errors.Join(err, q.file.Close())
 }

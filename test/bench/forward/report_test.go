@@ -226,7 +226,9 @@ func (r *results) ratios() (all []named) {
 			}
 		}
 	}
-	add("tcp1_churn_vs_calm", "churn_tcp1", ours, "tcp1", ours)
+	for _, who := range []string{ours, "plain", "kernel"} {
+		add("tcp1_churn_vs_calm_"+who, "churn_tcp1", who, "calm_tcp1", who)
+	}
 	return all
 }
 
@@ -266,8 +268,10 @@ func (r *results) figures() (all []named) {
 	if okA && okB {
 		all = append(all, named{"latency_added_to_kernel_p50_us", a - b})
 	}
-	if v, ok := r.median("churn_udp", ours, func(x sample) float64 { return x.Lost }); ok {
-		all = append(all, named{"churn_udp_lost_packets", v})
+	for _, s := range r.scenes {
+		if v, ok := r.median("churn_udp", s.name, func(x sample) float64 { return x.Lost }); ok {
+			all = append(all, named{"churn_udp_lost_packets_" + s.name, v})
+		}
 	}
 	for _, s := range r.scenes {
 		if v, ok := r.idleCPU[s.name]; ok {
