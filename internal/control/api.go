@@ -34,6 +34,7 @@ type Traffic struct {
 	TxPackets uint64 `json:"tx_packets"`
 	TxBytes   uint64 `json:"tx_bytes"`
 	TxErrors  uint64 `json:"tx_errors"`
+	RxMissed  uint64 `json:"rx_missed"`
 }
 
 // Route is one route on offer.

@@ -51,6 +51,7 @@ func showTraffic(c *ifmgr.Traffic) Traffic {
 	return Traffic{
 		RxPackets: c.RxPackets.Load(), RxBytes: c.RxBytes.Load(),
 		TxPackets: c.TxPackets.Load(), TxBytes: c.TxBytes.Load(), TxErrors: c.TxErrors.Load(),
+		RxMissed: c.RxMissed.Load(),
 	}
 }
 
