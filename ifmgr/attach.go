@@ -268,7 +268,7 @@ func withLinkLocal(addresses []netip.Prefix, p link.Port) []netip.Prefix {
 		return addresses
 	}
 	if e, ok := p.(link.Ethernet); ok {
-		mac := header.MAC(e.HardwareAddr())
+		mac := e.HardwareAddr()
 		// Hosts have a router's as their default route, so it is to be the same after a
 		// restart, as the MAC is; and a router has no reason to hide that.
 		return append(addresses, netip.PrefixFrom(netip.AddrFrom16(header.LinkLocalOf(&mac)), 64))

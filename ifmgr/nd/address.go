@@ -200,7 +200,7 @@ func (m *Machine) duplicate(now time.Time, a *address, by header.MAC) {
 
 // disable ends IPv6 on the link: somebody has an address that is made of the router's
 // MAC, and so, as a rule, that MAC. Another address would be of no use. It ends when
-// there is carrier anew, another MAC, or addresses are set.
+// the carrier goes, when there is another MAC, or when addresses are set.
 func (m *Machine) disable(a *address, by header.MAC) {
 	m.stop()
 	a.state, m.disabled = Duplicate, true

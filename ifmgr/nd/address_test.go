@@ -205,7 +205,16 @@ func TestRFC4862_5_4_5_DuplicateOfTheHardwareAddress(t *testing.T) {
 	again := map[string]func(*wire){
 		"addresses": func(w *wire) { w.do(prefixes) },
 		"MAC":       func(w *wire) { w.do(HardwareAddr{macA}) },
-		"carrier":   func(w *wire) { w.do(Down{}); w.do(Up{ownMAC}) },
+		"carrier": func(w *wire) {
+			w.do(Down{})
+			w.do(HardwareAddr{macA})
+			w.do(prefixes)
+			w.pass(time.Hour) // nothing is sent without carrier
+			if len(only(w.seen, "NS")) > 0 {
+				t.Errorf("came %q", w.seen)
+			}
+			w.do(Up{ownMAC})
+		},
 	}
 	twin := na(made, "O", ownMAC)
 	twin.From = ownMAC

@@ -54,8 +54,8 @@ type Machine struct {
 	random       *rand.Rand
 	table        *Table
 
-	up       bool // and not disabled
-	disabled bool
+	up       bool // has carrier, and is not disabled
+	disabled bool // has carrier
 	mac      header.MAC
 
 	neighbors map[[16]byte]*neighbor
@@ -203,7 +203,7 @@ const (
 	// Disabled: nothing is sent or taken any more, RFC 4862 §5.4.5. The address is made of
 	// the router's MAC, and somebody else's.
 	Disabled
-	// Enabled: no longer. All begins anew.
+	// Enabled: no longer. All begins anew, or will with the next carrier.
 	Enabled
 )
 
@@ -223,10 +223,6 @@ func (m *Machine) Step(now time.Time, in Input) Output {
 
 func (in Up) take(m *Machine, now time.Time) {
 	m.stop()
-	if m.disabled {
-		m.disabled = false
-		m.event(Enabled, nil, header.MAC{})
-	}
 	m.up, m.mac = true, in.MAC
 	m.restart(now)
 }
@@ -240,6 +236,10 @@ func (m *Machine) stop() {
 		}
 	}
 	m.up = false
+	if m.disabled {
+		m.disabled = false
+		m.event(Enabled, nil, header.MAC{})
+	}
 	m.stopAddresses()
 	m.stopListening()
 	m.calm()

@@ -48,7 +48,6 @@ func fragmentOf(flow, n int) []byte {
 // in, and gives some to each; also when the link was down.
 func TestPacketSocketQueuesKeepFlowsInOrder(t *testing.T) {
 	nstest.Privileged(t)
-	const pppoeHeader = 6
 	for _, c := range []struct {
 		name   string
 		packet func(flow, n int) []byte

@@ -65,9 +65,9 @@ func load(dst uint8, field int16) instruction { return instruction{0x61, 6<<4 | 
 func and(dst uint8, v int32) instruction      { return instruction{0x57, dst, 0, v} }
 func call(helper int32) instruction           { return instruction{0x85, 0, 0, helper} }
 
-// unless skips the next two, which end the program with a verdict, if dst is v.
-func unless(dst uint8, v, verdict int32) []instruction {
-	return append([]instruction{{0x15, dst, 2, v}}, end(verdict)...)
+// unless drops the packet, unless dst is v.
+func unless(dst uint8, v int32) []instruction {
+	return append([]instruction{{0x15, dst, 2, v}}, end(shot)...)
 }
 
 func end(verdict int32) []instruction { return []instruction{set(0, verdict), {0x95, 0, 0, 0}} }
@@ -76,7 +76,7 @@ func pushTags(tags []uint32) []instruction {
 	p := []instruction{move(6, 1)}
 	for i := len(tags) - 1; i >= 0; i-- {
 		p = append(p, move(1, 6), set(2, wireOrder(tags[i])), set(3, int32(tags[i]&0xffff)), call(helperPush))
-		p = append(p, unless(0, 0, shot)...)
+		p = append(p, unless(0, 0)...)
 	}
 	return append(p, end(ok)...)
 }
@@ -84,10 +84,10 @@ func pushTags(tags []uint32) []instruction {
 func popTags(tags []uint32) []instruction {
 	p := []instruction{move(6, 1)}
 	for _, tag := range tags {
-		p = append(append(p, load(2, vlanPresent)), unless(2, 1, shot)...)
-		p = append(append(p, load(2, vlanProto)), unless(2, wireOrder(tag), shot)...)
-		p = append(append(p, load(2, vlanTCI), and(2, 0xfff)), unless(2, int32(tag&0xfff), shot)...)
-		p = append(append(p, move(1, 6), call(helperPop)), unless(0, 0, shot)...)
+		p = append(append(p, load(2, vlanPresent)), unless(2, 1)...)
+		p = append(append(p, load(2, vlanProto)), unless(2, wireOrder(tag))...)
+		p = append(append(p, load(2, vlanTCI), and(2, 0xfff)), unless(2, int32(tag&0xfff))...)
+		p = append(append(p, move(1, 6), call(helperPop)), unless(0, 0)...)
 	}
 	return append(p, end(ok)...)
 }

@@ -78,8 +78,8 @@ func (d *datagram) add(pkt header.IPv6, r *header.Reached, zone uint64) Verdict 
 // Of the codepoints, those that do not go together: somebody who says that it was
 // congested, and somebody who could not have said so.
 const (
-	incapable   = 1 << 0 // Not-ECT
-	experienced = 1 << 3 // CE
+	incapable   = 1 << 0
+	experienced = 1 << 3
 	congested   = incapable | experienced
 )
 
