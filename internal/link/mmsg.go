@@ -9,7 +9,7 @@ import (
 // mmsghdr is struct mmsghdr of sendmmsg(2).
 type mmsghdr struct {
 	hdr unix.Msghdr
-	len uint32
+	_   uint32 // sent bytes, as the kernel notes
 }
 
 // The kernel is called without telling Go's scheduler, which would take the

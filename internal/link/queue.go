@@ -73,7 +73,7 @@ func newQueue(t *TUN, fd int) (*queue, string, error) {
 
 // adopt takes f, and returns another descriptor of the same device.
 func adopt(f *os.File) (fd int, err error) {
-	defer f.Close() //nolint:errcheck // the other one keeps the device
+	defer f.Close() // the other one keeps the device
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return 0, err

@@ -76,7 +76,7 @@ func (c *cutter) read(t *testing.T, to netip.Addr, want int) (segments [][]byte)
 	buf := make([]byte, link.MaxPacket)
 	for len(segments) < want {
 		fds := []unix.PollFd{{Fd: int32(c.out), Events: unix.POLLIN}}
-		if n, err := unix.Poll(fds, int((time.Second).Milliseconds())); n == 0 && err == nil {
+		if n, err := unix.Poll(fds, int(time.Second.Milliseconds())); n == 0 && err == nil {
 			break
 		}
 		n, err := unix.Read(c.out, buf)

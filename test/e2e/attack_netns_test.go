@@ -17,7 +17,7 @@ import (
 
 const (
 	attackRate = 20_000 // packets a second
-	attackTime = 3 * time.Second
+	attackTime = 2 * time.Second
 )
 
 var (
@@ -135,8 +135,14 @@ func launchAttack(t *testing.T, j *netlab.Injector, a attack, done <-chan struct
 // their flows without a loss, the router keeps its memory, answers, and says why.
 func TestNeighborsUnderAttack(t *testing.T) {
 	privileged(t)
+	for name, kind := range map[string]string{"tap": asTAP, "packet": asQueues} {
+		t.Run(name, func(t *testing.T) { neighborsUnderAttack(t, kind) })
+	}
+}
+
+func neighborsUnderAttack(t *testing.T, kind string) {
 	l := newLAN(t)
-	d := startLAN(t, asTAP)
+	d := startLAN(t, kind)
 	reaches(t, l.red, hostA)
 	reaches(t, l.a, redAddr)
 	reaches(t, l.b, redAddr)

@@ -36,10 +36,14 @@ var contestants = []*contestant{
 	{name: "wireguard", open: openRelay, ways: 1},
 	{name: "gvisor", open: openRelay, ways: 1},
 	{name: "router6d", open: openDaemon, ways: 1, table: 10},
-	{name: "router6d_full", open: openDaemon, ways: 1, table: fullTable,
-		loads: []string{"tcp1", "udp1200", "pps64table"}, versus: ours, called: "full_vs_10"},
-	{name: "router6d_64if", open: openDaemon, ways: 63, table: 10,
-		loads: []string{"tcp1", "tcp4", "pps64ways"}, versus: ours, called: "64if_vs_2"},
+	{
+		name: "router6d_full", open: openDaemon, ways: 1, table: fullTable,
+		loads: []string{"tcp1", "udp1200", "pps64table"}, versus: ours, called: "full_vs_10",
+	},
+	{
+		name: "router6d_64if", open: openDaemon, ways: 63, table: 10,
+		loads: []string{"tcp1", "tcp4", "pps64ways"}, versus: ours, called: "64if_vs_2",
+	},
 	{name: "router6d_tap", open: openTAP, ways: 1, loads: perPort, versus: ours, called: "tap_vs_tun"},
 	{name: "router6d_packet", open: openPacket, ways: 1, loads: perPort, versus: "kernel", called: "packet_vs_kernel"},
 	{name: "router6d_pppoe", open: openPPPoE, ways: 1, loads: perPort, versus: "router6d_packet", called: "pppoe_vs_packet"},

@@ -97,7 +97,7 @@ func (g *guest) start(ns *netlab.Namespace, lines []string) error {
 	g.serial = os.NewFile(uintptr(pair[0]), "serial line")
 	g.answers = bufio.NewReader(g.serial)
 	theirs := os.NewFile(uintptr(pair[1]), "guest's serial line")
-	defer theirs.Close() //nolint:errcheck // the guest has its own
+	defer theirs.Close() // the guest has its own
 
 	g.kernel = exec.Command(kernel, append([]string{
 		"mem=" + memory, "quiet",
@@ -152,7 +152,7 @@ func (g *guest) run(command string) (string, error) {
 
 // answer waits for a line.
 func (g *guest) answer() (string, error) {
-	err := g.serial.SetReadDeadline(time.Now().Add(patience)) //nolint:forbidigo // a test waits
+	err := g.serial.SetReadDeadline(time.Now().Add(patience))
 	if err != nil {
 		return "", err
 	}
