@@ -18,13 +18,6 @@ func (a addr) min(b addr) addr {
 	return a
 }
 
-func (a addr) max(b addr) addr {
-	if a.less(b) {
-		return b
-	}
-	return a
-}
-
 // first and last are the ends of a/plen.
 func (a addr) first(plen int) addr {
 	h := hostBits(plen)

@@ -194,7 +194,7 @@ func (x *edit) merge(e entry, depth int, changes []change) entry {
 	old, list := x.t.spans(x.t.borrow(), e, depth), x.t.borrow()
 	base, limit := changes[0].first(8*depth), 8*depth+8
 	put := func(at addr, e entry, inside []change) {
-		kid := e
+		var kid entry
 		if len(inside) > 0 {
 			kid = x.apply(e, depth+1, inside)
 		} else {

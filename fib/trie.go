@@ -123,7 +123,7 @@ type lanes struct {
 const mask = batchSize - 1 // keeps indices within, for the compiler to see
 
 // addr is that of lane i. Lanes are no more than addresses.
-func (l *lanes) addr(i uint8) *[16]byte {
+func (l *lanes) addr(i uint) *[16]byte {
 	return *(**[16]byte)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(l.dst)), uintptr(i)*unsafe.Sizeof(l.dst[0])))
 }
 
@@ -160,10 +160,10 @@ func (l *lanes) start(root entry) (n int) {
 func (l *lanes) step(n, d int) (more int) {
 	base, at := l.base, l.at
 	for k := range n {
-		i := l.list[k&mask] & mask
+		i := uint(l.list[k&mask]) & mask
 		e := below(base, entry(at[i]), uintptr(l.addr(i)[d&15]))
 		at[i], l.depth[i] = uint32(e), uint8(d+1)
-		l.list[more&mask] = i
+		l.list[more&mask] = uint8(i)
 		more += int(e >> 31)
 	}
 	return more
@@ -177,7 +177,7 @@ func (l *lanes) finish() {
 		n += int(l.at[i&mask] >> 30 & 1)
 	}
 	for _, i := range l.list[:n] {
-		i &= mask
+		i := uint(i) & mask
 		x := binary.BigEndian.Uint32(l.addr(i)[l.depth[i]&15:])
 		l.at[i] = uint32(search(l.base, entry(l.at[i]), x))
 	}

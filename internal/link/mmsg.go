@@ -25,7 +25,7 @@ func readQueued(fd int, b []byte) int {
 	return int(n)
 }
 
-// sendmmsg sends the first packets of pkts, each behind its virtio-net header and in
+// sendmmsg sends the first frames of pkts, each behind its virtio-net header and in
 // runs if the kernel takes them, in one system call. It returns how many went, or
 // how many of the first were refused together.
 func sendmmsg(fd int, pkts []*Packet, runs bool) (sent, refused int, err error) {
@@ -37,7 +37,7 @@ func sendmmsg(fd int, pkts []*Packet, runs bool) (sent, refused int, err error) 
 		from := len(iovs)
 		counts[m] = 1
 		if runs {
-			counts[m] = follow(pkts[at:])
+			counts[m] = follow(pkts[at:], true)
 		}
 		iovs = join(iovs, pkts[at:][:counts[m]])
 		msgs[m].hdr.Iov = &iovs[from]

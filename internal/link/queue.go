@@ -168,7 +168,7 @@ func (q *queue) send(v *Vector) (last error) {
 	for len(rest) > 0 {
 		n := 1
 		if q.runs {
-			n = follow(rest)
+			n = follow(rest, q.t.frames)
 		}
 		if err := q.write(rest[:n]); err != nil {
 			last = err

@@ -62,10 +62,10 @@ func lengthen(b []byte, start, size int) {
 	header.IPv6(b[start-header.IPv6Size:]).SetPayloadLength(uint16(size))
 }
 
-// follow is how many of the first packets are a run.
-func follow(pkts []*Packet) int {
+// follow is how many of the first packets, which may be frames, are a run.
+func follow(pkts []*Packet, frames bool) int {
 	first := pkts[0]
-	if len(pkts) == 1 || pkts[1].Offload != first.Offload || !first.lone() {
+	if len(pkts) == 1 || pkts[1].Offload != first.Offload || !first.lone(frames) {
 		return 1
 	}
 	headers := int(first.Offload.csumStart) + header.UDPSize
@@ -80,15 +80,22 @@ func follow(pkts []*Packet) int {
 }
 
 // lone reports whether p is a datagram with data whose checksum is still to be
-// completed, right behind its IPv6 header, and nothing behind it.
-func (p *Packet) lone() bool {
+// completed, with nothing between its UDP header and the outermost IPv6 header, and
+// nothing behind it.
+func (p *Packet) lone(frames bool) bool {
 	o := &p.Offload
 	start := int(o.csumStart)
-	if !o.PartialChecksum() || o.gsoType != gsoNone || o.csumOffset != udpChecksumAt || start < header.IPv6Size {
+	if !o.PartialChecksum() || o.gsoType != gsoNone || o.csumOffset != udpChecksumAt {
 		return false
 	}
-	b := p.Bytes()
-	ip, rest := header.IPv6(b[start-header.IPv6Size:start]), len(b)-start
+	b, at := p.Bytes(), 0
+	if frames {
+		at = networkOffset(b)
+	}
+	if at+header.IPv6Size != start {
+		return false
+	}
+	ip, rest := header.IPv6(b[at:start]), len(b)-start
 	return ip.Version() == 6 && ip.NextHeader() == header.ProtoUDP && rest > header.UDPSize &&
 		int(ip.PayloadLength()) == rest && int(binary.BigEndian.Uint16(b[start+udpLengthAt:])) == rest
 }

@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/router6d/router6d/internal/header"
 )
 
 // datagrams is n times the same but for what is in them.
@@ -50,7 +52,7 @@ func batchOfAll(t testing.TB, all []framed) *Batch {
 // runs is what is written for a batch, a packet or a run each.
 func runs(b *Batch) (written [][]byte, counts []int) {
 	for rest := b.pkts[:b.n]; len(rest) > 0; {
-		n := follow(rest)
+		n := follow(rest, false)
 		var all []byte
 		for _, p := range join(nil, rest[:n]) {
 			all = append(all, unsafe.Slice(p.Base, p.Len)...)
@@ -157,6 +159,7 @@ func TestRun(t *testing.T) {
 		{"no run of one", datagrams(2, 40_000, nil), []int{1, 1}},
 		{"no data", datagrams(2, 0, nil), []int{1, 1}},
 		{"behind an extension header", datagrams(3, 100, func(s *super) { s.extensions = 8 }), []int{1, 1, 1}},
+		{"in a tunnel", tunneled(datagrams(3, 100, nil)), []int{1, 1, 1}},
 		{"another size", append(datagrams(3, 100, nil), datagrams(2, 99, nil)...), []int{3, 2}},
 		{"another hop limit", changed(datagrams(4, 100, nil), 2, 7), []int{2, 1, 1}},
 		{"another traffic class", changed(datagrams(4, 100, nil), 1, 0), []int{1, 1, 2}},
@@ -177,12 +180,67 @@ func changed(all []framed, i, at int) []framed {
 	return all
 }
 
+// tunneled is the packets in IPv6, whose sender left the inner checksum to an offload.
+func tunneled(all []framed) []framed {
+	for i := range all {
+		f := &all[i]
+		outer := make([]byte, header.IPv6Size, header.IPv6Size+len(f.pkt))
+		header.PutIPv6(outer, &header.IPv6Fields{PayloadLength: uint16(len(f.pkt)), NextHeader: 41, HopLimit: 9})
+		f.pkt = append(outer, f.pkt...)
+		f.v.start += header.IPv6Size
+	}
+	return all
+}
+
+// Whatever says that it is a datagram, and whoever: what is written is what was sent.
+func FuzzRun(f *testing.F) {
+	for _, all := range [][]framed{datagrams(1, 9, nil), tunneled(datagrams(1, 9, nil))} {
+		f.Add(all[0].v.bytes(), all[0].pkt)
+	}
+	f.Fuzz(func(t *testing.T, h, pkt []byte) {
+		if len(h) < vnetHeaderSize || len(pkt) == 0 || len(pkt) > MaxPacket {
+			return
+		}
+		for _, frames := range []bool{false, true} {
+			b := BatchOf(pkt, pkt, pkt)
+			for i := range b.Len() {
+				if !b.At(i).Offload.decode(h, pkt, networkOf(pkt, frames)) {
+					return
+				}
+			}
+			n := follow(b.pkts[:b.n], frames)
+			if n == 1 {
+				continue
+			}
+			var all []byte
+			for _, p := range join(nil, b.pkts[:n]) {
+				all = append(all, unsafe.Slice(p.Base, p.Len)...)
+			}
+			part(b.pkts[:n])
+			whole := BatchOf(all[vnetHeaderSize:]).At(0)
+			if !whole.Offload.decode(all, whole.Bytes(), networkOf(pkt, frames)) || whole.Segments() != n {
+				t.Fatalf("%d segments in %x, want %d of %x", whole.Segments(), whole.Bytes(), n, pkt)
+			}
+			if !bytes.Equal(b.At(0).Bytes(), pkt) {
+				t.Fatalf("first = %x, want %x", b.At(0).Bytes(), pkt)
+			}
+		}
+	})
+}
+
+func networkOf(pkt []byte, frames bool) int {
+	if frames {
+		return networkOffset(pkt)
+	}
+	return 0
+}
+
 func TestRunDoesNotAllocate(t *testing.T) {
 	b := batchOfAll(t, datagrams(VectorSize, 1200, nil))
 	n := testing.AllocsPerRun(10, func() {
 		var room [VectorSize]unix.Iovec
 		for rest := b.pkts[:b.n]; len(rest) > 0; {
-			n := follow(rest)
+			n := follow(rest, false)
 			join(room[:0], rest[:n])
 			part(rest[:n])
 			rest = rest[n:]

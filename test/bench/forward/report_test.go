@@ -5,6 +5,7 @@ package forward
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"slices"
@@ -162,25 +163,31 @@ func (r *results) ratio(load, who, load2, who2 string) (float64, bool) {
 func (r *results) print() {
 	fmt.Printf("\n%s, Linux %s, %d CPUs, %s\n\n", processor(), kernelRelease(), runtime.NumCPU(), runtime.Version())
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(w, "\t")
-	for _, s := range r.scenes {
-		fmt.Fprintf(w, "%s\t", s.name)
-	}
-	fmt.Fprintln(w)
+	r.row(w, "", func(s *scene) (string, bool) { return s.name, true })
 	for _, l := range loads {
 		if r.samples[l.name] == nil {
 			continue
 		}
-		fmt.Fprintf(w, "%s %s\t", l.name, l.unit)
-		for _, s := range r.scenes {
-			if v, ok := r.median(l.name, s.name, value); ok {
-				fmt.Fprintf(w, "%.4g\t", v)
-			} else {
-				fmt.Fprint(w, "\t")
-			}
+		of := func(what string, value func(sample) float64) {
+			r.row(w, l.name+what, func(s *scene) (string, bool) {
+				v, ok := r.median(l.name, s.name, value)
+				return fmt.Sprintf("%.4g", v), ok && v != 0
+			})
 		}
-		fmt.Fprintln(w)
+		of(" "+string(l.unit), value)
+		switch l.unit {
+		case micro:
+			of(" p99 µs", func(x sample) float64 { return x.P99 })
+		case kilo:
+			of(" CPU ns/packet", func(x sample) float64 { return x.CPUPacket })
+		case gigabits:
+			of(" CPU s/GB", func(x sample) float64 { return x.CPUGigabyte })
+		}
 	}
+	r.row(w, "idle CPU %", func(s *scene) (string, bool) {
+		v, ok := r.idleCPU[s.name]
+		return fmt.Sprintf("%.2g", v), ok
+	})
 	_ = w.Flush() // to standard output
 	fmt.Println()
 	for _, f := range r.ratios() {
@@ -189,6 +196,18 @@ func (r *results) print() {
 	for _, f := range r.figures() {
 		fmt.Printf("figure %s %.4g\n", f.Name, f.Value)
 	}
+}
+
+// row prints what there is of each contestant.
+func (r *results) row(w io.Writer, label string, of func(*scene) (string, bool)) {
+	fmt.Fprintf(w, "%s\t", label)
+	for _, s := range r.scenes {
+		if text, ok := of(s); ok {
+			fmt.Fprint(w, text)
+		}
+		fmt.Fprint(w, "\t")
+	}
+	fmt.Fprintln(w)
 }
 
 // A named is one line of the report.
