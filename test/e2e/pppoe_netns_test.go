@@ -53,7 +53,7 @@ routes:
 func (s *subscriber) dial(socket string) {
 	s.t.Helper()
 	p := spawn(s.t, s.line, binary(s.t), "run", "--config", s.file)
-	s.daemon = &daemon{Client: control.NewClient(socket), process: p, file: s.file, socket: socket, kept: []string{"line"}}
+	s.daemon = &daemon{Client: control.NewClient(socket), process: p, file: s.file, socket: socket, kept: []string{"line-tap"}}
 	s.t.Cleanup(s.daemon.stop)
 	s.ready()
 	s.opened = 0
