@@ -41,7 +41,7 @@ func (m *Manager) Carrier(t *loop.Turn, id ID, up bool) {
 
 // checkStacked asks the ports on top how they are now.
 func (m *Manager) checkStacked(t *loop.Turn, i *Interface) {
-	for _, u := range i.stacked() {
+	for _, u := range i.above() {
 		m.Check(t, u.id)
 	}
 }

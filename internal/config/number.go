@@ -45,7 +45,7 @@ func ParseDetachTimeout(s string) (time.Duration, error) {
 
 // ParseType parses what kind of port an interface is.
 func ParseType(s string) (Type, error) {
-	return oneOf(s, TypeTUN, TypeTAP, TypePacket, TypeVLAN, TypePPPoE)
+	return oneOf(s, TypeTUN, TypeTAP, TypePacket, TypeVLAN, TypePPPoE, TypeIPv4)
 }
 
 // ParseIdentity parses what becomes of an interface when its session ends.

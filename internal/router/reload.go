@@ -159,7 +159,7 @@ func (r *Router) differInterface(c config.Interface, live map[string]ifmgr.Info,
 
 // waitsFor is what an interface needs that somebody else makes.
 func waitsFor(c config.Interface) string {
-	if c.Type == config.TypeVLAN || c.Type == config.TypePPPoE {
+	if c.Type.Stacked() {
 		return "lower interface"
 	}
 	return "device"
@@ -201,6 +201,7 @@ func settings(a, b config.Interface) (fixed, changed []string) {
 	differ(&fixed, "lower", a.Lower == b.Lower)
 	differ(&fixed, "vlan", a.VLAN.ID == b.VLAN.ID)
 	differ(&fixed, "protocol", a.VLAN.Protocol == b.VLAN.Protocol)
+	differ(&fixed, "default-route", a.DefaultRoute == b.DefaultRoute)
 	differ(&fixed, "dad-transmits", a.DADTransmits == b.DADTransmits)
 	differ(&fixed, "kernel", sameKernel(a.Kernel, b.Kernel))
 	differ(&fixed, "user, password, password-file, service, ac or identity", samePPPoE(a.PPPoE, b.PPPoE))

@@ -242,6 +242,56 @@ func TestPPPoEKilledRouter(t *testing.T) {
 	})
 }
 
+// IPv4 of the session is the kernel's, in the namespace of the router: what the
+// kernel sends by its default route goes through the session, and back. TCP knows how
+// much fits. With identity keep the device stays when the session ends, and with it
+// the kernel's connections; with renew it goes.
+func TestPPPoEIPv4(t *testing.T) {
+	for _, identity := range []string{"keep", "renew"} {
+		t.Run(identity, func(t *testing.T) {
+			s := subscribe(t, bras.Options{Auth: bras.CHAP, IPv4: true},
+				untagged+"\n  wan4: {type: ipv4, lower: wan, default-route: true}", "lower: line, identity: "+identity)
+			s.session(10 * time.Second)
+			s.handedOver(1)
+			if mtu := s.iface("wan4").MTU; mtu != 1492 {
+				t.Errorf("mtu = %d, want 1492", mtu)
+			}
+			if r := ping(t, s.line, bras.Host4.String(), "-s", "1464", "-M", "do"); r.code != 0 {
+				t.Errorf("1492 bytes did not pass: %s%s", r.out, r.errout)
+			}
+			s.Run("iperf3 -s -D >/dev/null 2>&1; until grep -q :1451 /proc/net/tcp6; do sleep 0.02; done") // port 5201
+			must(t, s.line, "iperf3", "-c", bras.Host4.String(), "-n", "2M")
+			must(t, s.line, "iperf3", "-c", bras.Host4.String(), "-n", "2M", "-R")
+			before, err := s.line.Link("wan4")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Terminate()
+			s.session(20 * time.Second)
+			s.handedOver(2)
+			after, err := s.line.Link("wan4")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if same := before.Index == after.Index; same != (identity == "keep") {
+				t.Errorf("the same device: %v, identity %s", same, identity)
+			}
+		})
+	}
+}
+
+// handedOver waits until IPv4 has been handed over so often, and for a packet.
+func (s *subscriber) handedOver(n int) {
+	s.t.Helper()
+	eventually(s.t, "wait for IPv4", func() error {
+		if got := s.count("ipv4 handed over"); got < n {
+			return fmt.Errorf("handed over %d times, want %d", got, n)
+		}
+		return nil
+	})
+	reaches(s.t, s.line, bras.Host4.String())
+}
+
 // What is shown of sessions.
 func TestPPPoEShown(t *testing.T) {
 	s := subscribe(t, bras.Options{Auth: bras.PAP}, untagged, "lower: line")
