@@ -388,6 +388,14 @@ func (d *dialer) end(t *loop.Turn, cause error) {
 	}
 }
 
+// Forget forgets what was of a PPPoE interface that is not there, and is not to come
+// again. It reports whether there was something.
+func (m *Manager) Forget(_ *loop.Turn, name string) bool {
+	_, ok := m.lines[name]
+	delete(m.lines, name)
+	return ok
+}
+
 // A Line is a PPPoE interface, for people: also while it is not there.
 type Line struct {
 	Name string

@@ -352,6 +352,7 @@ func (r *Router) remove(t *loop.Turn, name string) []chan ifmgr.Result {
 	r.keeper.Drop(name) // or it would be made again
 	id, there := r.Interfaces.Lookup(t, name)
 	if !there {
+		r.Interfaces.Forget(t, name)
 		return nil
 	}
 	ended := make(chan ifmgr.Result, 1)
