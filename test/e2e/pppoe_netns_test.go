@@ -8,7 +8,9 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +18,8 @@ import (
 
 	"github.com/router6d/router6d/internal/control"
 	"github.com/router6d/router6d/internal/netlab"
+	"github.com/router6d/router6d/pppoe"
+	"github.com/router6d/router6d/pppoe/ppp"
 	"github.com/router6d/router6d/test/lab/bras"
 )
 
@@ -55,7 +59,7 @@ routes:
 func (h *home) dial(socket string) {
 	h.t.Helper()
 	p := spawn(h.t, h.line, binary(h.t), "run", "--config", h.file)
-	h.daemon = &daemon{Client: control.NewClient(socket), process: p, file: h.file, socket: socket, kept: []string{"line-tap", "ours"}}
+	h.daemon = &daemon{Client: control.NewClient(socket), process: p, file: h.file, socket: socket, kept: []string{"line-tap", "one-tap", "two-tap", "ours"}}
 	h.t.Cleanup(h.daemon.stop)
 	h.ready()
 	h.opened = 0
@@ -130,6 +134,40 @@ func TestPPPoEMTU1500OnVLAN(t *testing.T) {
 	}
 	if r := ping(t, s.red, bras.Internet.String(), "-s", "1452", "-M", "do"); r.code != 0 {
 		t.Errorf("1500 bytes did not pass: %s%s", r.out, r.errout)
+	}
+}
+
+// Of two servers that both answer, the one is taken that was asked for, by its name
+// or by the service that only it has; or the first, which is either.
+func TestPPPoETwoServers(t *testing.T) {
+	h := newHome(t)
+	far := namespace(t, "r6e-street")
+	one := bras.Start(t, bras.Options{Namespace: far, Link: "one", Name: "one", Services: []string{"gold"}})
+	two := bras.Start(t, bras.Options{Namespace: far, Link: "two", Name: "two", Services: []string{"silver"}})
+	if err := netlab.Connect(h.line, "line", far, "three"); err != nil {
+		t.Fatal(err)
+	}
+	if err := far.AddBridge(t.Context(), "ether", "one", "two", "three"); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		settings string
+		want     []string
+	}{
+		{"ac: two", []string{two.MAC()}},
+		{"ac: one, service: gold", []string{one.MAC()}},
+		{"service: silver", []string{two.MAC()}},
+		{"identity: renew", []string{one.MAC(), two.MAC()}}, // which of both is not told
+	} {
+		t.Run(tt.settings, func(t *testing.T) {
+			h.t = t
+			h.live(untagged, "lower: line, "+tt.settings)
+			h.await("session opened", func(l line) bool { return true })
+			all := ask[[]control.Session](h.daemon, "show pppoe")
+			if len(all) != 1 || !slices.Contains(tt.want, all[0].Peer) {
+				t.Errorf("sessions: %+v, want one with %v", all, tt.want)
+			}
+		})
 	}
 }
 
@@ -247,18 +285,21 @@ func (s *home) drop(line dropper, i int) {
 		line.LinkUp()
 		return
 	}
-	eventually(s.t, "wait for the session to last", func() error {
-		all := ask[[]control.Session](s.daemon, "show pppoe")
-		if len(all) != 1 || time.Since(all[0].Opened) < 5*time.Second {
-			return fmt.Errorf("sessions: %+v", all)
-		}
-		return nil
-	})
+	eventually(s.t, "wait for the session to last", s.lasted)
 	if i%50 == 4 {
 		line.Terminate()
 	} else {
 		line.PADT()
 	}
+}
+
+// lasted is an error until the session is one that was none of a row of failures.
+func (s *home) lasted() error {
+	all := ask[[]control.Session](s.daemon, "show pppoe")
+	if len(all) != 1 || all[0].Opened.IsZero() || time.Since(all[0].Opened) < 5*time.Second {
+		return fmt.Errorf("sessions: %+v", all)
+	}
+	return nil
 }
 
 // flow starts a connection from the host to the Internet. end ends it, and checks
@@ -465,6 +506,93 @@ func (s *subscriber) handedOver(n int) {
 		return nil
 	})
 	reaches(s.t, s.line, bras.Host4.String())
+}
+
+// What a reconnect takes of our own time, between what the server says and what we
+// say to it, as the line sees it; and how long it takes until there is a PADI.
+func TestPPPoEReconnect(t *testing.T) {
+	s := subscribe(t, bras.Options{Auth: bras.CHAP}, untagged, "lower: line")
+	s.session(10 * time.Second)
+	for name, drop := range map[string]func(){"LCP terminate": s.Terminate, "PADT": s.PADT} {
+		eventually(t, "wait for the session to last", s.lasted)
+		w, err := watchLine(s.line, "line")
+		if err != nil {
+			t.Fatal(err)
+		}
+		drop()
+		s.session(20 * time.Second)
+		own, padi := w.end(t)
+		t.Logf("%s: first PADI after %v, turns of our own without that %v", name, padi.Round(time.Millisecond), own.Round(100*time.Microsecond))
+	}
+}
+
+// A witness is who sees PPPoE on the line, and when.
+type witness struct {
+	in   *netlab.Capture
+	join sync.WaitGroup
+
+	own, padi time.Duration
+}
+
+// watchLine sees what passes from now on.
+func watchLine(ns *netlab.Namespace, name string) (*witness, error) {
+	in, err := netlab.OpenCapture(ns, name, netlab.CaptureConfig{Frames: true, AnyProtocol: true})
+	if err != nil {
+		return nil, err
+	}
+	w := &witness{in: in}
+	w.join.Go(w.watch)
+	return w, nil
+}
+
+// watch adds up the time from a frame of the server's to the next of ours. What we
+// send unasked, as it is not answered, is no turn.
+func (w *witness) watch() {
+	var b [2048]byte
+	var before time.Time // when the server spoke; zero: we have spoken since
+	var dropped time.Time
+	for {
+		p, err := w.in.Read(b[:])
+		if err != nil {
+			return
+		}
+		f, ok := pppoe.ParseFrame(b[:p.Len])
+		if now := time.Now(); ok {
+			switch {
+			case !p.Outgoing:
+				if f.Code == pppoe.PADT && dropped.IsZero() {
+					dropped = now
+				}
+				before = now
+			case f.Code == pppoe.PADI && w.padi == 0 && !dropped.IsZero():
+				w.padi, before = now.Sub(dropped), time.Time{}
+			case !before.IsZero():
+				if !unasked(f) {
+					w.own += now.Sub(before)
+				}
+				before = time.Time{}
+			}
+		}
+	}
+}
+
+// unasked reports whether a frame answers nothing: a packet, or an echo request.
+func unasked(f pppoe.Frame) bool {
+	const echoRequest = 9
+	if f.Code != pppoe.SessionData || len(f.Payload) < 3 {
+		return false
+	}
+	p := ppp.Protocol(f.Payload[0])<<8 | ppp.Protocol(f.Payload[1])
+	return p == ppp.ProtoIPv6 || p == ppp.ProtoLCP && f.Payload[2] == echoRequest
+}
+
+func (w *witness) end(t *testing.T) (own, padi time.Duration) {
+	t.Helper()
+	if err := w.in.Close(); err != nil {
+		t.Error(err)
+	}
+	w.join.Wait()
+	return w.own, w.padi
 }
 
 // What is shown of sessions.
