@@ -168,7 +168,7 @@ func open(c config.Interface, name string) (device, error) {
 	n := queues(c.Queues)
 	switch {
 	case c.Type == config.TypePacket:
-		return opened(link.OpenPacketSocket(name, c.MAC))
+		return opened(link.OpenPacketSocket(name, c.MAC, n))
 	case c.Type == config.TypeTAP && c.Mode == config.ModeAttach:
 		return opened(link.AttachTAP(name, c.MAC, n))
 	case c.Type == config.TypeTAP:

@@ -130,7 +130,7 @@ var only = map[string][]Type{
 	"mode":     {TypeTUN, TypeTAP},
 	"recreate": {TypeTUN, TypeTAP},
 	"mtu":      {TypeTUN, TypeTAP, TypeVLAN, TypePPPoE},
-	"queues":   {TypeTUN, TypeTAP},
+	"queues":   {TypeTUN, TypeTAP, TypePacket},
 	"mac":      {TypeTAP, TypePacket},
 	"kernel":   {TypeTUN, TypeTAP},
 	"lower":    {TypeVLAN, TypePPPoE, TypeIPv4},

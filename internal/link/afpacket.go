@@ -26,6 +26,7 @@ type PacketSocket struct {
 	fd   int // valid until Close, which waits for a grace period
 	name string
 	ring *ring
+	more []*PacketSocket // that share what is received, see spread; only the first one sends
 
 	own bool          // has a MAC of its own, not the link's
 	mac atomic.Uint64 // the last six bytes
@@ -36,18 +37,39 @@ type PacketSocket struct {
 	severed atomic.Bool
 }
 
-// OpenPacketSocket opens a link in the caller's network namespace. A MAC of zero
-// is the link's own; with another the router is a node of its own on that link.
-// Needs CAP_NET_RAW.
-func OpenPacketSocket(name string, mac [6]byte) (*PacketSocket, error) {
-	s, err := openPacketSocket(name, mac)
+// OpenPacketSocket opens a link in the caller's network namespace, with so many
+// queues. A MAC of zero is the link's own; with another the router is a node of its
+// own on that link. Needs CAP_NET_RAW.
+func OpenPacketSocket(name string, mac [6]byte, queues int) (*PacketSocket, error) {
+	s, err := openPacketSocket(name, mac, queues)
 	if err != nil {
 		return nil, fmt.Errorf("open link %s: %w", name, err)
 	}
 	return s, nil
 }
 
-func openPacketSocket(name string, mac [6]byte) (*PacketSocket, error) {
+func openPacketSocket(name string, mac [6]byte, queues int) (*PacketSocket, error) {
+	s, err := newPacketSocket(name)
+	if err != nil {
+		return nil, err
+	}
+	s.own = mac != [6]byte{}
+	s.noteMAC(mac)
+	index, err := s.listen()
+	if err == nil {
+		err = s.join(index)
+	}
+	if err == nil {
+		err = s.spread(queues)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// newPacketSocket makes a socket that is deaf.
+func newPacketSocket(name string) (*PacketSocket, error) {
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if errors.Is(err, unix.EPERM) {
 		return nil, fmt.Errorf("CAP_NET_RAW is needed: %w", err)
@@ -55,46 +77,40 @@ func openPacketSocket(name string, mac [6]byte) (*PacketSocket, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &PacketSocket{file: os.NewFile(uintptr(fd), "link "+name), fd: fd, name: name, own: mac != [6]byte{}}
-	s.noteMAC(mac)
+	s := &PacketSocket{file: os.NewFile(uintptr(fd), "link "+name), fd: fd, name: name}
 	s.rx = s.receive
-	if err := s.setUp(); err != nil {
+	if s.raw, err = s.file.SyscallConn(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func (s *PacketSocket) setUp() (err error) {
-	if s.raw, err = s.file.SyscallConn(); err != nil {
-		return err
-	}
-	index, err := indexOf(s.fd, s.name)
-	if err != nil {
-		return err
+// listen has it hear the link, whose number it returns.
+func (s *PacketSocket) listen() (index int, err error) {
+	if index, err = indexOf(s.fd, s.name); err != nil {
+		return 0, err
 	}
 	// What we send is not to come back; superframes pass whole.
 	for _, opt := range []int{unix.PACKET_IGNORE_OUTGOING, unix.PACKET_VNET_HDR} {
 		if err := unix.SetsockoptInt(s.fd, unix.SOL_PACKET, opt, 1); err != nil {
-			return fmt.Errorf("set option %d: %w", opt, err)
+			return 0, fmt.Errorf("set option %d: %w", opt, err)
 		}
 	}
 	growBuffers(s.fd)
 	if s.ring, err = openRing(s.fd); err != nil {
-		return fmt.Errorf("make ring: %w", err)
+		return 0, fmt.Errorf("make ring: %w", err)
 	}
 	// Deaf until now: nothing of other links is in the ring.
 	err = unix.Bind(s.fd, &unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_ALL), Ifindex: index})
 	if errors.Is(err, unix.ENODEV) {
-		return ErrNotExist // went a moment ago
+		return 0, ErrNotExist // went a moment ago
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
 	// One that is down says so, once.
-	if _, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_ERROR); err != nil {
-		return err
-	}
-	return s.join(index)
+	_, err = unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	return index, err
 }
 
 // indexOf finds a link in the socket's own namespace.
@@ -276,13 +292,18 @@ func refusal(err error) error {
 }
 
 // Interrupt implements Port.
-func (s *PacketSocket) Interrupt() {
+func (s *PacketSocket) Interrupt() { _ = s.every((*PacketSocket).interrupt) } // never fails
+
+func (s *PacketSocket) interrupt() error {
 	s.stopped.Store(true)
 	_ = s.file.SetReadDeadline(time.Unix(1, 0)) // fails only on a closed file, which has no readers
+	return nil
 }
 
 // Close implements Port. The link stays.
-func (s *PacketSocket) Close() error {
+func (s *PacketSocket) Close() error { return s.every((*PacketSocket).close) }
+
+func (s *PacketSocket) close() error {
 	var err error
 	if s.ring != nil {
 		err = s.ring.close()
@@ -292,9 +313,11 @@ func (s *PacketSocket) Close() error {
 }
 
 // Sever implements Port: a dead file takes the descriptor's place.
-func (s *PacketSocket) Sever() error {
+func (s *PacketSocket) Sever() error { return s.every((*PacketSocket).sever) }
+
+func (s *PacketSocket) sever() error {
 	s.severed.Store(true)
-	s.Interrupt()
+	_ = s.interrupt() // never fails
 	err := os.ErrClosed
 	if s.raw.Control(func(fd uintptr) { err = errors.Join(bury(int(fd)), s.ring.sever()) }) != nil || err == nil {
 		return nil // closed is as dead as it gets
