@@ -146,7 +146,7 @@ func open(c config.Interface, name string) (device, error) {
 	n := queues(c.Queues)
 	switch {
 	case c.Type == config.TypePacket:
-		return opened(link.OpenPacketSocket(name, c.MAC))
+		return opened(link.OpenPacketSocket(name, c.MAC, n))
 	case c.Type == config.TypeTAP && c.Mode == config.ModeAttach:
 		return opened(link.AttachTAP(name, c.MAC, n))
 	case c.Type == config.TypeTAP:
@@ -169,7 +169,7 @@ func opened[D device](d D, err error) (device, error) {
 func settingsOf(c config.Interface) Settings {
 	return Settings{
 		Name: c.Name, Type: c.Type, MTU: c.MTU, HopLimit: c.HopLimit, Addresses: c.Addresses, FromFile: c.Line != 0,
-		DADTransmits: c.DADTransmits, Neighbors: neighborsOf(c),
+		NoUnreachables: c.NoUnreachables, DADTransmits: c.DADTransmits, Neighbors: neighborsOf(c),
 	}
 }
 

@@ -32,7 +32,7 @@ func (in Hold) take(m *Machine, now time.Time) {
 
 // resolve begins to ask for a neighbor, unless that is done too often.
 func (m *Machine) resolve(now time.Time, target, source *[16]byte) *neighbor {
-	if !m.solicits.take(now) {
+	if !m.solicits.Take(now) {
 		m.statistics.Suppressed++
 		m.strain(now, 1)
 		return nil
@@ -80,7 +80,7 @@ func (m *Machine) solicit(now time.Time, n *neighbor) {
 }
 
 func (m *Machine) maySolicitAgain(now time.Time) bool {
-	if m.solicits.take(now) {
+	if m.solicits.Take(now) {
 		return true
 	}
 	m.statistics.Suppressed++

@@ -43,6 +43,7 @@ type line struct {
 	Netns  string    `json:"netns"`
 	Was    any       `json:"was"`
 	MTU    int       `json:"mtu"`
+	Peer   string    `json:"peer"`
 	Routes *int      `json:"routes"`
 	Slots  *int      `json:"slots"`
 }

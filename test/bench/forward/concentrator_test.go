@@ -34,7 +34,7 @@ type concentrator struct {
 }
 
 func concentrate(string) error {
-	wire, err := link.OpenPacketSocket(carried, [6]byte{})
+	wire, err := link.OpenPacketSocket(carried, [6]byte{}, 1)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ package forward
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"slices"
@@ -162,25 +163,31 @@ func (r *results) ratio(load, who, load2, who2 string) (float64, bool) {
 func (r *results) print() {
 	fmt.Printf("\n%s, Linux %s, %d CPUs, %s\n\n", processor(), kernelRelease(), runtime.NumCPU(), runtime.Version())
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(w, "\t")
-	for _, s := range r.scenes {
-		fmt.Fprintf(w, "%s\t", s.name)
-	}
-	fmt.Fprintln(w)
+	r.row(w, "", func(s *scene) (string, bool) { return s.name, true })
 	for _, l := range loads {
 		if r.samples[l.name] == nil {
 			continue
 		}
-		fmt.Fprintf(w, "%s %s\t", l.name, l.unit)
-		for _, s := range r.scenes {
-			if v, ok := r.median(l.name, s.name, value); ok {
-				fmt.Fprintf(w, "%.4g\t", v)
-			} else {
-				fmt.Fprint(w, "\t")
-			}
+		of := func(what string, value func(sample) float64) {
+			r.row(w, l.name+what, func(s *scene) (string, bool) {
+				v, ok := r.median(l.name, s.name, value)
+				return fmt.Sprintf("%.4g", v), ok && v != 0
+			})
 		}
-		fmt.Fprintln(w)
+		of(" "+string(l.unit), value)
+		switch l.unit {
+		case micro:
+			of(" p99 µs", func(x sample) float64 { return x.P99 })
+		case kilo:
+			of(" CPU ns/packet", func(x sample) float64 { return x.CPUPacket })
+		case gigabits:
+			of(" CPU s/GB", func(x sample) float64 { return x.CPUGigabyte })
+		}
 	}
+	r.row(w, "idle CPU %", func(s *scene) (string, bool) {
+		v, ok := r.idleCPU[s.name]
+		return fmt.Sprintf("%.2g", v), ok
+	})
 	_ = w.Flush() // to standard output
 	fmt.Println()
 	for _, f := range r.ratios() {
@@ -189,6 +196,18 @@ func (r *results) print() {
 	for _, f := range r.figures() {
 		fmt.Printf("figure %s %.4g\n", f.Name, f.Value)
 	}
+}
+
+// row prints what there is of each contestant.
+func (r *results) row(w io.Writer, label string, of func(*scene) (string, bool)) {
+	fmt.Fprintf(w, "%s\t", label)
+	for _, s := range r.scenes {
+		if text, ok := of(s); ok {
+			fmt.Fprint(w, text)
+		}
+		fmt.Fprint(w, "\t")
+	}
+	fmt.Fprintln(w)
 }
 
 // A named is one line of the report.
@@ -226,7 +245,9 @@ func (r *results) ratios() (all []named) {
 			}
 		}
 	}
-	add("tcp1_churn_vs_calm", "churn_tcp1", ours, "tcp1", ours)
+	for _, who := range []string{ours, "plain", "kernel"} {
+		add("tcp1_churn_vs_calm_"+who, "churn_tcp1", who, "calm_tcp1", who)
+	}
 	return all
 }
 
@@ -266,8 +287,10 @@ func (r *results) figures() (all []named) {
 	if okA && okB {
 		all = append(all, named{"latency_added_to_kernel_p50_us", a - b})
 	}
-	if v, ok := r.median("churn_udp", ours, func(x sample) float64 { return x.Lost }); ok {
-		all = append(all, named{"churn_udp_lost_packets", v})
+	for _, s := range r.scenes {
+		if v, ok := r.median("churn_udp", s.name, func(x sample) float64 { return x.Lost }); ok {
+			all = append(all, named{"churn_udp_lost_packets_" + s.name, v})
+		}
 	}
 	for _, s := range r.scenes {
 		if v, ok := r.idleCPU[s.name]; ok {
