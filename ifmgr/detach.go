@@ -72,8 +72,8 @@ func (m *Manager) Detach(t *loop.Turn, id ID, cause error, done func(Result)) {
 		i.detach.join(i, done)
 		return
 	}
-	for _, u := range i.stacked() {
-		m.Detach(t, u.ID(), ErrLower, nil)
+	for _, u := range i.above() {
+		m.Detach(t, u.id, ErrLower, nil)
 	}
 	d := &detaching{began: t.Now(), waiting: []func(Result){done}}
 	d.result = Result{ID: id, Name: i.name, Cause: cause}
@@ -88,7 +88,7 @@ func (m *Manager) Detach(t *loop.Turn, id ID, cause error, done func(Result)) {
 	if i.lower != nil {
 		i.lower.unstack(t, i)
 	}
-	if p, ok := i.port.(*dialer); ok {
+	if p, ok := i.port.(interface{ end(*loop.Turn, error) }); ok {
 		p.end(t, cause)
 	}
 	if i.neighbors != nil {

@@ -53,6 +53,8 @@ var (
 	ErrAddressTaken = errors.New("address is taken")
 	// ErrDown means that the interface takes no routes now.
 	ErrDown = errors.New("interface is down")
+	// ErrNoIPv6 means that the interface carries none, and takes no routes.
+	ErrNoIPv6 = errors.New("interface carries no IPv6")
 	// ErrDraining means that the interface is on its way out.
 	ErrDraining = errors.New("interface is draining")
 )
@@ -281,6 +283,8 @@ func (i *Interface) gate(who Holder) error {
 		return ErrNotFound
 	case i.state >= Draining:
 		return fmt.Errorf("%s: %w", i.name, ErrDraining)
+	case who == Route && i.kind == config.TypeIPv4:
+		return fmt.Errorf("%s: %w", i.name, ErrNoIPv6)
 	case who == Route && !i.routable():
 		return fmt.Errorf("%s: %w", i.name, ErrDown)
 	}

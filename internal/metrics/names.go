@@ -56,7 +56,7 @@ var (
 
 	// PPPoE.
 	pppoePhase  = desc("pppoe_phase", "1 for the phase that a PPPoE interface is in.", "iface", "phase")
-	pppoeOpened = desc("pppoe_sessions_total", "Sessions in which IPv6 flowed.", "iface")
+	pppoeOpened = desc("pppoe_sessions_total", "Sessions in which packets flowed.", "iface")
 	pppoeEnded  = desc("pppoe_ended_total", "Sessions that ended and attempts that failed, by cause.", "iface", "cause")
 
 	// Lifetimes.
