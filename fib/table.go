@@ -19,6 +19,7 @@ type Table struct {
 	// Owned by the loop.
 	last *Snapshot // what is published
 	arena
+	batch
 	pairs    pairs
 	slots    slots
 	prefixes int
@@ -56,6 +57,8 @@ func (t *Table) Snapshot(*loop.Turn) *Snapshot { return t.last }
 func (t *Table) Update(turn *loop.Turn, change func(*Txn)) {
 	x := &Txn{t: t, next: *t.last, gen: t.last.gen + 1}
 	change(x)
+	x.flush()
+	t.batch.end()
 	t.disown()
 	x.freeDropped()
 	if !x.changed {

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/router6d/router6d/internal/rate"
 )
 
 // Limits bound what others can have the router do.
@@ -22,37 +24,29 @@ var DefaultLimits = Limits{Connections: 1024, PerSource: 128, SYNRate: 100, Half
 // however many those are: some share a bucket.
 type throttle struct {
 	seed    maphash.Seed
-	rate    float64
 	buckets [1024]bucket
 }
 
 type bucket struct {
 	// Workers take from it, which have no Turn. Held for a subtraction.
-	mu     sync.Mutex
-	tokens float64
-	last   time.Time
+	mu sync.Mutex
+	rate.Limiter
 }
 
-func newThrottle(rate int) *throttle {
-	return &throttle{seed: maphash.MakeSeed(), rate: float64(rate)}
+// newThrottle begins with the SYNs of two seconds.
+func newThrottle(perSecond int) *throttle {
+	t := &throttle{seed: maphash.MakeSeed()}
+	for i := range t.buckets {
+		t.buckets[i].Limiter = rate.NewLimiter(perSecond, 2*perSecond)
+	}
+	return t
 }
 
-// take asks for one token of the network of a. There are those of two seconds at most.
+// take asks for one token of the network of a.
 func (t *throttle) take(a netip.Addr, now time.Time) bool {
 	n := network(a)
 	b := &t.buckets[maphash.Bytes(t.seed, n[:])%uint64(len(t.buckets))]
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	most := 2 * t.rate
-	if b.last.IsZero() {
-		b.tokens = most
-	} else {
-		b.tokens = min(most, b.tokens+now.Sub(b.last).Seconds()*t.rate)
-	}
-	b.last = now
-	if b.tokens < 1 {
-		return false
-	}
-	b.tokens--
-	return true
+	return b.Take(now)
 }

@@ -159,13 +159,19 @@ func spread(cells []any) (lines [][]string) {
 }
 
 func printInterfaces(w io.Writer, all []control.Interface) {
-	table(w, "ID NAME TYPE STATE FOR ORIGIN MTU DEVICE RX TX ADDRESSES", func(row func(...any), _ func(string)) {
+	table(w, "ID NAME TYPE STATE FOR ORIGIN MTU DEVICE RX TX ADDRESSES", func(row func(...any), note func(string)) {
 		for _, i := range all {
 			row(i.ID, i.Name, i.Type, i.State, time.Since(i.Since).Round(time.Second), i.Origin, i.MTU, device(i),
 				i.Traffic.RxPackets, i.Traffic.TxPackets, allAddresses(i))
+			if i.Disabled {
+				note(disabled)
+			}
 		}
 	})
 }
+
+// disabled is said of an interface that takes no IPv6.
+const disabled = "disabled: somebody else on the link has its hardware address"
 
 func device(i control.Interface) string {
 	switch {
@@ -277,12 +283,15 @@ func printNeighbors(w io.Writer, all []control.Neighbors) {
 			if n.Overloaded {
 				note("more is asked for than is resolved")
 			}
+			if n.Disabled {
+				note(disabled)
+			}
 		}
 	})
 }
 
 func printSessions(w io.Writer, all []control.Session) {
-	table(w, "INTERFACE STATE FOR SESSION PEER AC MTU AUTH", func(row func(...any), note func(string)) {
+	table(w, "INTERFACE STATE FOR SESSION PEER AC MTU AUTH IPV4", func(row func(...any), note func(string)) {
 		for _, s := range all {
 			session, mtu := "-", "-"
 			if s.Session != 0 {
@@ -291,7 +300,10 @@ func printSessions(w io.Writer, all []control.Session) {
 			if s.MTU != 0 {
 				mtu = fmt.Sprint(s.MTU)
 			}
-			row(s.Interface, s.Phase, time.Since(s.Since).Round(time.Second), session, cmp.Or(s.Peer, "-"), cmp.Or(s.AC, "-"), mtu, cmp.Or(s.Auth, "-"))
+			row(s.Interface, s.Phase, time.Since(s.Since).Round(time.Second), session, cmp.Or(s.Peer, "-"), cmp.Or(s.AC, "-"), mtu, cmp.Or(s.Auth, "-"), cmp.Or(s.IPv4, "-"))
+			if len(s.DNS) > 0 {
+				note("DNS " + strings.Join(s.DNS, ", "))
+			}
 			if !s.Next.IsZero() {
 				note("next try in " + max(0, time.Until(s.Next)).Round(time.Second).String())
 			}

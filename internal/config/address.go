@@ -55,8 +55,8 @@ func ParseGateway(s string) (netip.Addr, error) {
 	return a, checkUnicast(a)
 }
 
-// ParseHost parses an address that is reached from more than one link.
-func ParseHost(s string) (netip.Addr, error) {
+// parseHost parses an address that is reached from more than one link.
+func parseHost(s string) (netip.Addr, error) {
 	if strings.Contains(s, "/") {
 		return netip.Addr{}, wrong("write it without a length, as 2001:db8:1::1", "%s is not an address", show(s))
 	}
@@ -82,7 +82,7 @@ func ParseListen(s string) (netip.AddrPort, error) {
 	if err != nil {
 		return netip.AddrPort{}, wrong(use, "%s is not an address", show(host))
 	}
-	n, err := ParsePort(port)
+	n, err := parsePort(port)
 	return netip.AddrPortFrom(a, n), err
 }
 

@@ -8,6 +8,7 @@ type claims struct {
 	routes map[routeKey]int
 	vlans  map[vlanKey]owner
 	ports  map[uint16]int
+	ipv4s  map[string]owner // by session
 }
 
 // home is an address in the realm where it must be unique: its link if it is link-local (RFC 4291 §2.5.6), else everywhere.
@@ -32,7 +33,7 @@ type routeKey struct {
 }
 
 func newClaims() claims {
-	return claims{owned: map[home]owner{}, routes: map[routeKey]int{}, vlans: map[vlanKey]owner{}, ports: map[uint16]int{}}
+	return claims{owned: map[home]owner{}, routes: map[routeKey]int{}, vlans: map[vlanKey]owner{}, ipv4s: map[string]owner{}, ports: map[uint16]int{}}
 }
 
 func homeOf(a netip.Addr, iface string) home {
@@ -75,6 +76,15 @@ func (c claims) gateway(p Path) error {
 	return nil
 }
 
+// ipv4 claims the IPv4 of a session.
+func (c claims) ipv4(i Interface) error {
+	if first, ok := c.ipv4s[i.Lower]; ok && i.Lower != "" {
+		return wrong("keep one of the two", "the IPv4 of %s is interface %s already, line %d", i.Lower, first.iface, first.line)
+	}
+	c.ipv4s[i.Lower] = owner{i.Name, i.Line}
+	return nil
+}
+
 // route claims a prefix with a metric.
 func (c claims) route(r Route) error {
 	if !r.Prefix.IsValid() {
@@ -91,7 +101,7 @@ func (c claims) route(r Route) error {
 
 // vlan claims a tag on the lower interface.
 func (c claims) vlan(i Interface) error {
-	key := vlanKey{i.Lower, i.ofType(true).VLAN}
+	key := vlanKey{i.Lower, i.ofType().VLAN}
 	if first, ok := c.vlans[key]; ok {
 		return wrong("keep one of the two", "VLAN %d on %s is interface %s already, line %d", i.VLAN.ID, i.Lower, first.iface, first.line)
 	}

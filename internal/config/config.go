@@ -11,6 +11,7 @@ import (
 type Config struct {
 	Control       string        // path of the control socket, absolute
 	DetachTimeout time.Duration // after it a detach is reported as orphaned, with its holders
+	ICMPErrors    int           // that a worker sends in a second, in bursts of a fifth; never zero
 	Log           Log
 	Metrics       Metrics
 	Services      Services
@@ -98,12 +99,16 @@ type Interface struct {
 	MAC       MAC            // the router's; zero leaves it the choice
 	Queues    int            // each with a worker; zero: as many as there are CPUs for
 	Addresses []netip.Prefix // the router's own, each with the length of its link; not masked
+	// NoUnreachables keeps from whoever sends in here that what he sent could not be
+	// delivered.
+	NoUnreachables bool
 	// DADTransmits is how often others are asked whether an address is theirs; zero
 	// where there are no frames.
 	DADTransmits int
 	Neighbors    []Neighbor // that need no resolution
 	Kernel       *Kernel    // the other end; nil leaves it alone, as ModeAttach always does
-	Lower        string     // the interface it is on, of TypeVLAN and TypePPPoE only
+	Lower        string     // the interface it is on, of TypeVLAN, TypePPPoE and TypeIPv4 only
+	DefaultRoute bool       // the kernel's for IPv4 is to lead here; false but of TypeIPv4
 	PPPoE        *PPPoE     // nil but of TypePPPoE
 	VLAN         VLAN       // zero but of TypeVLAN
 	Line         int        // in the file; zero if it came from elsewhere
@@ -121,6 +126,8 @@ const (
 	// TypePPPoE is a session with an access concentrator on another interface.
 	TypePPPoE Type = "pppoe"
 	TypeVLAN  Type = "vlan" // on another interface, of any type that has frames
+	// TypeIPv4 is the IPv4 of a session, which the kernel gets.
+	TypeIPv4 Type = "ipv4"
 )
 
 // Neighbor is a node on an Ethernet link.
@@ -135,7 +142,7 @@ type Mode string
 // The modes.
 const (
 	ModeCreate Mode = "create" // the router makes it, and it goes with the router
-	ModeAttach Mode = "attach" // somebody else made it, and keeps it; always of TypePacket and TypeVLAN
+	ModeAttach Mode = "attach" // somebody else made it, and keeps it; always of TypePacket and what is on another
 )
 
 // VLAN says which frames of the lower interface are a VLAN's.
@@ -214,6 +221,7 @@ const (
 const (
 	DefaultControl       = "/run/router6d/control.sock"
 	DefaultDetachTimeout = time.Second
+	DefaultICMPErrors    = 1000 // full quotes are about 10 Mbit/s
 	DefaultMTU           = 1500
 	DefaultHopLimit      = 64 // RFC 1700 and its successor, the IANA registry of IP parameters
 	DefaultTxQueueLen    = 10_000
@@ -231,6 +239,7 @@ func Default() *Config {
 	return &Config{
 		Control:       DefaultControl,
 		DetachTimeout: DefaultDetachTimeout,
+		ICMPErrors:    DefaultICMPErrors,
 		Log:           Log{Level: LevelInfo, Format: FormatJSON},
 	}
 }

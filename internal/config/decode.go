@@ -26,6 +26,7 @@ func (d *decoder) config(n *node) *Config {
 	d.section(n, []field{
 		{"control", into(d, &c.Control, "a path", ParseSocket)},
 		{"detach-timeout", into(d, &c.DetachTimeout, "a duration", ParseDetachTimeout)},
+		{"icmp-errors", into(d, &c.ICMPErrors, "a whole number", parseICMPErrors)},
 		{"log", func(n *node) { d.log(n, &c.Log) }},
 		{"metrics", func(n *node) { d.metrics(n, &c.Metrics) }},
 		{"interfaces", func(n *node) { c.Interfaces = d.interfaces(n) }},
@@ -71,8 +72,8 @@ func (d *decoder) service(s *Service) []field {
 	unique := once[netip.Addr]("address")
 	named := once[string]("interface")
 	return []field{
-		{"port", into(d, &s.Port, "a whole number", ParsePort)},
-		{"addresses", func(n *node) { s.Addresses = each(d, n, "an address", ParseHost, unique) }},
+		{"port", into(d, &s.Port, "a whole number", parsePort)},
+		{"addresses", func(n *node) { s.Addresses = each(d, n, "an address", parseHost, unique) }},
 		{"interfaces", func(n *node) { s.Interfaces = each(d, n, "an interface name", d.interfaceName, named) }},
 	}
 }
@@ -138,7 +139,7 @@ func (d *decoder) iface(n *node, name string) Interface {
 	i.Line = n.key.line
 	session := PPPoE{Identity: IdentityKeep}
 	d.section(n, []field{
-		{"type", into(d, &i.Type, "a type", ParseType)},
+		{"type", into(d, &i.Type, "a type", parseType)},
 		{"mode", into(d, &i.Mode, "a mode", ParseMode)},
 		{"recreate", into(d, &i.Recreate, "true or false", parseBool)},
 		{"mtu", into(d, &i.MTU, "a whole number", ParseMTU)},
@@ -146,16 +147,22 @@ func (d *decoder) iface(n *node, name string) Interface {
 		{"queues", into(d, &i.Queues, "a whole number", ParseQueues)},
 		{"mac", into(d, &i.MAC, "a MAC address", ParseMAC)},
 		{"lower", into(d, &i.Lower, "an interface name", parseName)},
-		{"vlan", into(d, &i.VLAN.ID, "a whole number", ParseVLANID)},
-		{"protocol", into(d, &i.VLAN.Protocol, "a protocol", ParseProtocol)},
+		{"vlan", into(d, &i.VLAN.ID, "a whole number", parseVLANID)},
+		{"protocol", into(d, &i.VLAN.Protocol, "a protocol", parseProtocol)},
 		{"user", into(d, &session.User, "a name", ParseName)},
 		{"password", into(d, &session.Password, "a password", ParsePassword)},
 		{"password-file", into(d, &session.PasswordFile, "a path", ParseFile)},
 		{"service", into(d, &session.Service, "a name", ParseName)},
 		{"ac", into(d, &session.AC, "a name", ParseName)},
 		{"identity", into(d, &session.Identity, "keep or renew", ParseIdentity)},
+		{"default-route", into(d, &i.DefaultRoute, "true or false", parseBool)},
 		{"addresses", func(n *node) { i.Addresses = each(d, n, "an address", ParseAddress, d.claims.own(name)) }},
-		{"dad-transmits", into(d, &i.DADTransmits, "a whole number", ParseDADTransmits)},
+		{"unreachables", func(n *node) {
+			if told, ok := value(d, n, "true or false", parseBool); ok {
+				i.NoUnreachables = !told
+			}
+		}},
+		{"dad-transmits", into(d, &i.DADTransmits, "a whole number", parseDADTransmits)},
 		{"neighbors", func(n *node) { i.Neighbors = d.neighbors(n) }},
 		{"kernel", func(n *node) { i.Kernel = d.kernel(n, name) }}, // after addresses, which it must not repeat
 	})
@@ -164,20 +171,24 @@ func (d *decoder) iface(n *node, name string) Interface {
 		i.PPPoE = &session
 		d.checkPPPoE(n, i)
 	}
-	if i.Type != TypeTUN && i.Type != TypePPPoE && n.get("dad-transmits") == nil {
+	if i.Type.hasFrames() && n.get("dad-transmits") == nil {
 		i.DADTransmits = DefaultDADTransmits
 	}
-	return i.ofType(n.get("mtu") != nil)
+	if n.get("mtu") == nil && i.isOnAnother() {
+		i.MTU = 0 // as that one's
+	}
+	return i.ofType()
+}
+
+// isOnAnother reports whether an interface is on something that is there without it.
+func (i Interface) isOnAnother() bool {
+	return i.Type == TypePacket || i.Type.Stacked()
 }
 
 // ofType gives an interface what its type alone decides.
-func (i Interface) ofType(hasMTU bool) Interface {
-	if i.Type != TypePacket && i.Type != TypeVLAN && i.Type != TypePPPoE {
-		return i
-	}
-	i.Mode = ModeAttach
-	if !hasMTU {
-		i.MTU = 0
+func (i Interface) ofType() Interface {
+	if i.isOnAnother() {
+		i.Mode = ModeAttach
 	}
 	if i.Type == TypeVLAN && i.VLAN.Protocol == "" {
 		i.VLAN.Protocol = Protocol8021Q
@@ -185,15 +196,21 @@ func (i Interface) ofType(hasMTU bool) Interface {
 	return i
 }
 
+// Stacked reports whether an interface of the type is on another one.
+func (t Type) Stacked() bool { return t == TypeVLAN || t == TypePPPoE || t == TypeIPv4 }
+
+// hasFrames reports whether there is Ethernet on it; what the type is unknown of has.
+func (t Type) hasFrames() bool { return t != TypeTUN && t != TypePPPoE && t != TypeIPv4 }
+
 // only says for which types a key is that is not for all.
 var only = map[string][]Type{
 	"mode":     {TypeTUN, TypeTAP},
 	"recreate": {TypeTUN, TypeTAP},
 	"mtu":      {TypeTUN, TypeTAP, TypeVLAN, TypePPPoE},
-	"queues":   {TypeTUN, TypeTAP},
+	"queues":   {TypeTUN, TypeTAP, TypePacket},
 	"mac":      {TypeTAP, TypePacket},
 	"kernel":   {TypeTUN, TypeTAP},
-	"lower":    {TypeVLAN, TypePPPoE},
+	"lower":    {TypeVLAN, TypePPPoE, TypeIPv4},
 	"vlan":     {TypeVLAN},
 	"protocol": {TypeVLAN},
 
@@ -203,6 +220,10 @@ var only = map[string][]Type{
 	"service":       {TypePPPoE},
 	"ac":            {TypePPPoE},
 	"identity":      {TypePPPoE},
+
+	"default-route": {TypeIPv4},
+	"addresses":     {TypeTUN, TypeTAP, TypePacket, TypeVLAN, TypePPPoE},
+	"hop-limit":     {TypeTUN, TypeTAP, TypePacket, TypeVLAN, TypePPPoE},
 
 	"dad-transmits": {TypeTAP, TypePacket, TypeVLAN},
 	"neighbors":     {TypeTAP, TypePacket, TypeVLAN},
@@ -219,6 +240,8 @@ func (d *decoder) checkType(n *node, i Interface) {
 	case i.Type == TypeVLAN:
 		d.checkVLAN(n, i)
 	case i.Type == TypePPPoE: // see checkPPPoE
+	case i.Type == TypeIPv4:
+		d.checkIPv4(n, i)
 	case i.Mode == ModeAttach && i.Type != TypePacket:
 		d.leaveAlone(n)
 	}
@@ -306,6 +329,18 @@ func (d *decoder) checkPPPoE(n *node, i Interface) {
 	}
 }
 
+// checkIPv4 wants a session whose IPv4 it is, as the only one.
+func (d *decoder) checkIPv4(n *node, i Interface) {
+	if n.get("lower") == nil {
+		d.fail(n.at, n, wrong("write whose, as lower: wan", "an interface of type ipv4 has no lower"))
+		return
+	}
+	d.checkLower(n, i)
+	if err := d.claims.ipv4(i); err != nil {
+		d.fail(n.get("lower").at, n.get("lower"), err)
+	}
+}
+
 // checkLowers refuses a VLAN or a session on what has no frames, and one that is on itself.
 func (d *decoder) checkLowers(n *node, all []Interface) {
 	named := map[string]Interface{}
@@ -313,13 +348,13 @@ func (d *decoder) checkLowers(n *node, all []Interface) {
 		named[i.Name] = i
 	}
 	for _, i := range all {
-		if i.Type != TypeVLAN && i.Type != TypePPPoE {
+		if !i.Type.Stacked() {
 			continue
 		}
 		at := n.get(i.Name).get("lower")
 		under := named[i.Lower]
 		for range all { // as deep as it can be
-			if under.Type != TypeVLAN && under.Type != TypePPPoE || under.Name == i.Name {
+			if !under.Type.Stacked() || under.Name == i.Name {
 				break
 			}
 			under = named[under.Lower]
@@ -328,7 +363,10 @@ func (d *decoder) checkLowers(n *node, all []Interface) {
 		case at == nil:
 		case under.Name == i.Name:
 			d.fail(at.at, at, wrong("name an interface that is not on it", "%s would be on itself", show(i.Name)))
-		case named[i.Lower].Type == TypeTUN, named[i.Lower].Type == TypePPPoE:
+		case i.Type == TypeIPv4 && under.Name != "" && named[i.Lower].Type != TypePPPoE:
+			d.fail(at.at, at, wrong("name one of type pppoe", "%s is of type %s, which has no session", show(i.Lower), named[i.Lower].Type))
+		case i.Type == TypeIPv4:
+		case named[i.Lower].Type == TypeIPv4, named[i.Lower].Type == TypeTUN, named[i.Lower].Type == TypePPPoE:
 			d.fail(at.at, at, wrong("use type tap or packet for it", "%s is of type %s, which has no %s", show(i.Lower), named[i.Lower].Type, carries[i.Type]))
 		}
 	}

@@ -16,6 +16,7 @@ func (c *Config) YAML() []byte {
 	var top, log, metrics fields
 	top.add("control", quote(c.Control), c.Control != def.Control)
 	top.add("detach-timeout", c.DetachTimeout.String(), c.DetachTimeout != def.DetachTimeout)
+	top.add("icmp-errors", strconv.Itoa(c.ICMPErrors), c.ICMPErrors != def.ICMPErrors)
 	log.add("level", string(c.Log.Level), c.Log.Level != def.Log.Level)
 	log.add("format", string(c.Log.Format), c.Log.Format != def.Log.Format)
 	top.add("log", log.flow(), len(log) > 0)
@@ -84,11 +85,13 @@ func (i Interface) yaml() string {
 	fs.add("lower", quote(i.Lower), i.Lower != "")
 	fs.add("vlan", strconv.Itoa(int(i.VLAN.ID)), i.VLAN.ID != 0)
 	fs.add("protocol", string(i.VLAN.Protocol), i.VLAN.ID != 0 && i.VLAN.Protocol != Protocol8021Q)
+	fs.add("default-route", "true", i.DefaultRoute)
 	if i.PPPoE != nil {
 		i.PPPoE.yaml(&fs)
 	}
 	fs.add("addresses", texts(i.Addresses), len(i.Addresses) > 0)
-	fs.add("dad-transmits", strconv.Itoa(i.DADTransmits), i.Type != TypeTUN && i.Type != TypePPPoE && i.DADTransmits != DefaultDADTransmits)
+	fs.add("unreachables", "false", i.NoUnreachables)
+	fs.add("dad-transmits", strconv.Itoa(i.DADTransmits), i.Type.hasFrames() && i.DADTransmits != DefaultDADTransmits)
 	fs.add("neighbors", neighbors(i.Neighbors), len(i.Neighbors) > 0)
 	if i.Kernel != nil {
 		fs.add("kernel", i.Kernel.yaml(), true)

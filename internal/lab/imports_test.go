@@ -31,13 +31,13 @@ var picture = map[string][]string{
 	"internal/service": {},
 	"internal/router":  {"dataplane", "fib", "ifmgr", "rib", "tcpstack", "internal/config", "internal/epoch", "internal/link", "internal/loop"},
 
-	"dataplane": {"fib", "ifmgr", "ifmgr/nd", "internal/epoch", "internal/header", "internal/link", "internal/loop", "internal/reassembly"},
-	"tcpstack":  {"dataplane", "internal/header", "internal/link"},
+	"dataplane": {"fib", "ifmgr", "ifmgr/nd", "internal/epoch", "internal/header", "internal/link", "internal/loop", "internal/rate", "internal/reassembly"},
+	"tcpstack":  {"dataplane", "internal/header", "internal/link", "internal/rate"},
 	"rib":       {"fib", "ifmgr", "internal/loop"},
 	"fib":       {"ifmgr", "internal/epoch", "internal/link", "internal/loop"},
 	"ifmgr":     {"ifmgr/nd", "internal/config", "internal/epoch", "internal/header", "internal/link", "internal/loop", "pppoe", "pppoe/ppp"},
 
-	"ifmgr/nd": {"internal/header"},
+	"ifmgr/nd": {"internal/header", "internal/rate"},
 
 	"pppoe":     {"pppoe/ppp"},
 	"pppoe/ppp": {},
@@ -49,6 +49,7 @@ var picture = map[string][]string{
 	"internal/header": {},
 	"internal/config": {},
 	"internal/events": {},
+	"internal/rate":   {},
 
 	"internal/reassembly": {"internal/header"},
 

@@ -36,7 +36,7 @@ func cable(t *testing.T) {
 
 func openSocket(t *testing.T, name string, mac [6]byte) *link.PacketSocket {
 	t.Helper()
-	s, err := link.OpenPacketSocket(name, mac)
+	s, err := link.OpenPacketSocket(name, mac, 1)
 	check(t, err)
 	t.Cleanup(func() { _ = s.Close() }) // may be closed already
 	return s
@@ -97,7 +97,7 @@ func TestPacketSocketRefuses(t *testing.T) {
 	nstest.NoLeaks(t)
 	create(t, "r6t")
 	for _, name := range []string{"lo", "r6t", "sixteen-letters-", "nobody"} {
-		if _, err := link.OpenPacketSocket(name, ours); err == nil || (name == "nobody") != errors.Is(err, link.ErrNotExist) {
+		if _, err := link.OpenPacketSocket(name, ours, 1); err == nil || (name == "nobody") != errors.Is(err, link.ErrNotExist) {
 			t.Errorf("open %s = %v", name, err)
 		}
 	}
@@ -264,7 +264,7 @@ func openFar() (both, error) {
 	if err := netlink.LinkSetUp(port); err != nil {
 		return nil, err
 	}
-	return link.OpenPacketSocket("port", [6]byte{})
+	return link.OpenPacketSocket("port", [6]byte{}, 1)
 }
 
 // Frames pass without allocations, in both directions, small and large.

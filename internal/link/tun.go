@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -167,6 +168,32 @@ func explainSetIff(err error) error {
 	return err
 }
 
+// RefuseOffloads has the kernel hand over what a wire would carry.
+func (t *TUN) RefuseOffloads() (err error) {
+	for _, q := range t.queues {
+		e := q.control(func(fd int) { err = errors.Join(err, unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, 0)) })
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
+// SetCarrier says whether the kernel's end has carrier. It waits for the kernel's
+// configuration lock.
+func (t *TUN) SetCarrier(on bool) error {
+	carrier := int32(0)
+	if on {
+		carrier = 1
+	}
+	var errno unix.Errno
+	err := t.queues[0].control(func(fd int) {
+		_, _, errno = unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TUNSETCARRIER, uintptr(unsafe.Pointer(&carrier)))
+	})
+	if errno != 0 {
+		err = errors.Join(err, fmt.Errorf("set carrier: %w", errno))
+	}
+	return err
+}
+
 // Name is what the kernel called the device when it was opened.
 func (t *TUN) Name() string { return t.name }
 
@@ -188,8 +215,7 @@ func (t *TUN) Send(v *Vector) error {
 	if t.severed.Load() {
 		return ErrSevered // the dead file would take it all
 	}
-	q := t.queues[v.Queue%len(t.queues)]
-	return v.each(q.write)
+	return t.queues[v.Queue%len(t.queues)].send(v)
 }
 
 // Interrupt implements Port.

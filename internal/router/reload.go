@@ -107,6 +107,7 @@ func (r *Router) fixed(next *config.Config) error {
 		}
 	}
 	refuse("control", next.Control == r.cfg.Control)
+	refuse("icmp-errors", next.ICMPErrors == r.cfg.ICMPErrors)
 	refuse("log.format", next.Log.Format == r.cfg.Log.Format)
 	refuse("metrics.listen", next.Metrics.Listen == r.cfg.Metrics.Listen)
 	refuse("services", next.Services.Equal(r.cfg.Services))
@@ -160,7 +161,7 @@ func (r *Router) differInterface(c config.Interface, live map[string]ifmgr.Info,
 
 // waitsFor is what an interface needs that somebody else makes.
 func waitsFor(c config.Interface) string {
-	if c.Type == config.TypeVLAN || c.Type == config.TypePPPoE {
+	if c.Type.Stacked() {
 		return "lower interface"
 	}
 	return "device"
@@ -202,12 +203,14 @@ func settings(a, b config.Interface) (fixed, changed []string) {
 	differ(&fixed, "lower", a.Lower == b.Lower)
 	differ(&fixed, "vlan", a.VLAN.ID == b.VLAN.ID)
 	differ(&fixed, "protocol", a.VLAN.Protocol == b.VLAN.Protocol)
+	differ(&fixed, "default-route", a.DefaultRoute == b.DefaultRoute)
 	differ(&fixed, "dad-transmits", a.DADTransmits == b.DADTransmits)
 	differ(&fixed, "kernel", sameKernel(a.Kernel, b.Kernel))
 	differ(&fixed, "user, password, password-file, service, ac or identity", samePPPoE(a.PPPoE, b.PPPoE))
 	differ(&changed, "addresses", slices.Equal(a.Addresses, b.Addresses))
 	differ(&changed, "neighbors", slices.Equal(a.Neighbors, b.Neighbors))
 	differ(&changed, "hop-limit", a.HopLimit == b.HopLimit)
+	differ(&changed, "unreachables", a.NoUnreachables == b.NoUnreachables)
 	differ(&changed, "recreate", a.Recreate == b.Recreate)
 	return fixed, changed
 }
@@ -352,6 +355,7 @@ func (r *Router) remove(t *loop.Turn, name string) []chan ifmgr.Result {
 	r.keeper.Drop(name) // or it would be made again
 	id, there := r.Interfaces.Lookup(t, name)
 	if !there {
+		r.Interfaces.Forget(t, name)
 		return nil
 	}
 	ended := make(chan ifmgr.Result, 1)
@@ -378,6 +382,7 @@ func (r *Router) change(t *loop.Turn, all []config.Interface) {
 		}
 		id, _ := r.Interfaces.Lookup(t, c.Name)
 		r.Interfaces.SetHopLimit(t, id, c.HopLimit)
+		r.Interfaces.SetUnreachables(t, id, !c.NoUnreachables)
 		if !slices.Equal(r.configured(c.Name).Neighbors, c.Neighbors) {
 			r.Interfaces.SetNeighbors(t, id, c)
 		}

@@ -5,12 +5,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -41,13 +41,8 @@ var (
 	tcpOwn = netip.MustParsePrefix("2001:db8:f1::1/64")
 )
 
-// tcpFlapping is for how long the interface flaps: minutes when there is time.
-func tcpFlapping() time.Duration {
-	if os.Getenv("ROUTER6D_SOAK") != "" {
-		return 3 * time.Minute
-	}
-	return 8 * time.Second
-}
+// flapping is for how long the interface flaps.
+var flapping = flag.Duration("flapping", 8*time.Second, "how long an interface flaps under the router's own TCP")
 
 // TestTimersOverFlappingInterface is the seed of this project at its sharpest.
 // Hundreds of connections of the router's own TCP, half of them from an address of
@@ -94,7 +89,7 @@ func TestTimersOverFlappingInterface(t *testing.T) {
 		})
 	}
 	begun.Wait()
-	for end := time.Now().Add(tcpFlapping()); time.Now().Before(end); {
+	for end := time.Now().Add(*flapping); time.Now().Before(end); {
 		f.flap(tcpLife)
 	}
 	if fault.NoGuard { // it is a matter of chance when
