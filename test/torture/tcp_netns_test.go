@@ -186,7 +186,7 @@ func (f *tcpFlapper) look(i *incarnation) error {
 }
 
 func (w *limitWatch) read() {
-	defer w.capture.Close() //nolint:errcheck // nothing was written
+	defer w.capture.Close()
 	buf := make([]byte, link.MaxPacket)
 	for {
 		p, err := w.capture.Read(buf)
