@@ -1,11 +1,13 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -130,4 +132,67 @@ func echoes(t *testing.T, n *netlab.Namespace, size int) {
 	if !bytes.Equal(got, want) {
 		t.Error("what came back is not what was sent")
 	}
+}
+
+// A connection of the router's own TCP through a session that ends and returns: while
+// there is none it waits, says so, and goes on.
+func TestPPPoEServices(t *testing.T) {
+	h := newHome(t)
+	c := concentrate(t, h.line, h.net)
+	socket := filepath.Join(short(t), "sock")
+	h.file = file(t, whole(socket, `
+services:
+  chargen: {interfaces: [wan]}
+interfaces:
+  line: {type: packet}
+  wan: {type: pppoe, user: router6d, password: secret, lower: line}
+  red: {addresses: [2001:db8:100:1::1/64], kernel: {netns: r6e-red, addresses: [2001:db8:100:1::2/64], routes: ["::/0"]}}
+routes:
+  - {prefix: "::/0", dev: wan}
+`))
+	h.dial(socket)
+	h.session(10 * time.Second)
+	from := bufio.NewReader(dial(t, h.net, "[2001:db8:100:1::1]:19"))
+	line := 0
+	read := func(n int) error {
+		for range n {
+			got, err := from.ReadString('\n')
+			if want := chargenLine(line); err != nil || got != want {
+				return fmt.Errorf("line %d = %q, want %q: %w", line, got, want, err)
+			}
+			line++
+		}
+		return nil
+	}
+	if err := read(20_000); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		c.LinkDown()
+		h.awaitDown()
+		drained := make(chan error, 1)
+		go func() { drained <- read(100_000) }() // what was under way, and then what comes after the redial
+		eventually(t, "see the connection wait", func() error {
+			all, err := h.Connections(t.Context())
+			if err == nil && (len(all) != 1 || all[0].WaitsFor == "") {
+				err = fmt.Errorf("connections: %+v", all)
+			}
+			return err
+		})
+		c.LinkUp()
+		h.session(time.Minute)
+		if err := <-drained; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// chargenLine is the n-th line of RFC 864.
+func chargenLine(n int) string {
+	const width, printable = 72, '~' - ' ' + 1
+	var b strings.Builder
+	for i := range width {
+		b.WriteByte(byte(' ' + (n+i)%printable))
+	}
+	return b.String() + "\r\n"
 }
