@@ -12,7 +12,7 @@ PACKAGES := iproute2 curl nmap iperf3 iputils-ping tcpdump tshark ndisc6 python3
   user-mode-linux kmod procps ppp pppoe \
   spin gcc libc6-dev
 
-.PHONY: all build demo test privileged unit check proof bras soak fuzz bench bench-detach bench-fib bench-forward peers clean
+.PHONY: all build demo test privileged unit check proof bras soak fuzz bench bench-detach bench-fib bench-forward bench-tcpstack peers clean
 
 all: build
 
@@ -90,6 +90,10 @@ bench-fib:
 # passes options, as in FORWARD='-rounds 1 -only tcp1 -contestants router6d,kernel'.
 bench-forward: build
 	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -tags bench -count=1 -timeout 30m -v ./test/bench/forward -args -json $(CURDIR)/bin/bench-forward.json $(FORWARD)
+
+# The router's own TCP beside gVisor alone, and beside transit.
+bench-tcpstack: build
+	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -tags bench -count=1 -timeout 10m -v ./test/bench/tcp
 
 # Installs what is missing, with apt-get.
 peers:
