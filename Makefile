@@ -6,11 +6,13 @@ BIN    := bin/router6d
 FUZZ   ?= 30s
 
 # What the tests and the demo need from Debian besides Go: real peers.
-# The last line is an access concentrator, and a kernel for it.
+# The last line is for the proof: SPIN, and the compiler that it needs. The one before
+# is an access concentrator, and a kernel for it.
 PACKAGES := iproute2 iperf3 iputils-ping tcpdump tshark ndisc6 python3-scapy docker.io systemd \
-	user-mode-linux kmod procps ppp pppoe
+  user-mode-linux kmod procps ppp pppoe \
+  spin gcc libc6-dev
 
-.PHONY: all build demo test privileged unit check bras soak fuzz bench bench-detach bench-fib bench-forward peers clean
+.PHONY: all build demo test privileged unit check proof bras soak fuzz bench bench-detach bench-fib bench-forward peers clean
 
 all: build
 
@@ -50,9 +52,15 @@ soak: peers build
 	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -race -count=1 -timeout 60m -v -run 'PPPoEDies/own' ./test/e2e -args -drops 1000
 	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -race -count=1 -timeout 60m -v -run 'PPPoEKilledUnderTCP' ./test/e2e -args -kills 100
 
+# Format, vet and lint; the linter has a go.mod of its own, so that the router's has
+# only what the router needs.
 check:
-	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
 	$(GO) vet ./...
+	$(GO) tool -modfile=.ci/lint/go.mod golangci-lint run
+
+# The end of an interface in every interleaving there is.
+proof: peers
+	ROUTER6D_PRIVILEGED=1 $(GO) test -count=1 -v ./test/model
 
 # Each fuzz target for a while.
 fuzz:

@@ -65,7 +65,7 @@ func (w *worker) solicited(in *ifmgr.Interface, n *ifmgr.Neighbors, m *nd.Messag
 	to, known := m.LinkLayer, m.HasLinkLayer
 	switch {
 	case header.IsUnspecified(&m.Source):
-		if !w.announces.take(now()) {
+		if !w.announces.Take(now()) {
 			return DiscoveryFull
 		}
 		to = header.GroupMAC(&header.AllNodes)
@@ -108,7 +108,7 @@ func (w *worker) redirect(p *link.Packet, pkt header.IPv6, in *ifmgr.Interface, 
 		return
 	}
 	mac, known, _ := n.Peek(target)
-	if known && mac == station(p) || !w.redirects.take(now()) {
+	if known && mac == station(p) || !w.redirects.Take(now()) {
 		return
 	}
 	e := w.batch.Originate(header.MinMTU)

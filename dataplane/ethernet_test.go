@@ -323,6 +323,24 @@ func TestEthernetLearns(t *testing.T) {
 	})
 }
 
+// Neighbors that come, move and go publish no FIB.
+func TestNeighborsPublishNothing(t *testing.T) {
+	l := newLAN(t)
+	before := l.generation()
+	l.know(hostE, macE)
+	l.a.Send(udp(hostA, hostE2))
+	l.settleDiscovery()
+	l.send(macE2, advertise(hostE2, linkE, macE2))
+	l.send(macOther, advertise(hostE2, linkE, macOther))
+	l.settleDiscovery()
+	l.drop(l.e)
+	l.a.Send(udp(hostA, hostE2))
+	wantFrame(t, l.expect(), macOther, forwarded(udp(hostA, hostE2)))
+	if after := l.generation(); after != before {
+		t.Errorf("the FIB was published %d times", after-before)
+	}
+}
+
 // Frames that are not for the router, and packets that ought not to be in them.
 //
 // Proves:
@@ -408,21 +426,14 @@ func TestEthernetOwnPackets(t *testing.T) {
 	if got := l.out(); len(got) != 1 || *header.Ethernet(got[0]).Destination() != macE || got[0][54] != header.TypeDestinationUnreachable {
 		t.Errorf("came out %x, want an error", got)
 	}
+	l.know(hostE, macE)
 	j := l.Plane.NewInjector("test")
 	defer j.Close()
-	var h *ifmgr.Handle
-	l.Turn(func(turn *loop.Turn) { h, _ = l.Interfaces.Acquire(turn, l.e.ID, ifmgr.Stacked) })
-	defer h.Release()
-	pkt := udp(linkE, localE)
-	if err := j.InjectOn(h, pkt); err != nil {
+	pkt := lab.WithHopLimit(udp(routerE, hostE), 64)
+	if err := j.Inject(pkt); err != nil {
 		t.Error(err)
 	}
 	wantFrame(t, l.expect(), macE, pkt)
-	group := udp(linkE, "ff02::fb")
-	if err := j.InjectOn(h, group); err != nil {
-		t.Error(err)
-	}
-	wantFrame(t, l.expect(), header.MAC{0x33, 0x33, 0, 0, 0, 0xfb}, group)
 }
 
 // RFC 4861 §8.2: who sends a packet to the router that goes back to the same link
@@ -562,12 +573,57 @@ func TestRFC4862_5_4_5_Duplicate(t *testing.T) {
 	settings := lab.Settings("e", routerE+"/64", linkE+"/64")
 	settings.DADTransmits = 1
 	l := &lan{scene: s, e: s.AttachEthernet(settings)}
-	body := append(netip.MustParseAddr(routerE).AsSlice(), 2, 1)
-	l.send(macE, lab.WithHopLimit(lab.ICMPv6(routerE, "ff02::1", header.TypeNeighborAdvertisement, 0, 0x20000000, append(body, macE[:]...)), 255))
-	l.settleDiscovery()
+	l.claim(routerE)
 	if s := l.addressState(routerE); s != nd.Duplicate {
 		t.Errorf("the address is %v", s)
 	}
+}
+
+// claim is somebody else who has an address.
+func (l *lan) claim(addr string) {
+	body := append(netip.MustParseAddr(addr).AsSlice(), 2, 1)
+	l.send(macE, lab.WithHopLimit(lab.ICMPv6(addr, "ff02::1", header.TypeNeighborAdvertisement, 0, 0x20000000, append(body, macE[:]...)), 255))
+	l.settleDiscovery()
+}
+
+// RFC 4862 §5.4.5: if somebody else has the hardware address, the interface sends and
+// takes no IPv6, and nothing is forwarded to it.
+//
+// Proves:
+//   - RFC 4862 §5.4.5 disable-interface
+func TestRFC4862_5_4_5_Disabled(t *testing.T) {
+	s := newScene(t)
+	settings := lab.Settings("e", routerE+"/64")
+	settings.DADTransmits = 1
+	l := &lan{scene: s, e: s.AttachEthernet(settings)}
+	mac := lab.RouterMAC
+	link := netip.AddrFrom16(header.LinkLocalOf(&mac)).String()
+	l.claim(link)
+	if got := packetsOf(l.out(), header.TypeNeighborSolicitation); len(got) > 0 {
+		t.Errorf("came out %x", got)
+	}
+	before := l.Plane.Stats()
+	l.send(macE, lab.Echo(hostE, routerE, 1, 1, data), udp(hostE, hostA), lab.Echo(localE, "ff02::1", 1, 1, nil), solicit(hostE, routerE, macE))
+	l.a.Send(udp(hostA, hostE))
+	if got := l.a.Expect(); got[40] != header.TypeDestinationUnreachable {
+		t.Errorf("came out %x, want an error: there is no route any more", got)
+	}
+	if got := l.out(); len(got) > 0 {
+		t.Errorf("came out %x", got)
+	}
+	after := l.Plane.Stats()
+	if n := after.Dropped[dataplane.InterfaceDisabled] - before.Dropped[dataplane.InterfaceDisabled]; n != 4 {
+		t.Errorf("%d packets dropped as %v, want 4", n, dataplane.InterfaceDisabled)
+	}
+	if after.DeadLookups > 0 || !after.Balanced() {
+		t.Errorf("account = %+v", after)
+	}
+}
+
+// generation is that of the FIB.
+func (l *lan) generation() (g uint64) {
+	l.Turn(func(turn *loop.Turn) { g = l.FIB.Stats(turn).Generation })
+	return g
 }
 
 // addressState is what neighbor discovery makes of an address of e.

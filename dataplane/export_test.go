@@ -3,6 +3,7 @@ package dataplane
 import (
 	"github.com/router6d/router6d/ifmgr"
 	"github.com/router6d/router6d/internal/link"
+	"github.com/router6d/router6d/internal/rate"
 )
 
 // Answered reports whether an ICMPv6 error goes out for the reason.
@@ -30,8 +31,8 @@ func (s *Stepper) Forward() { s.w.forwardBatch() }
 
 // Unlimited lets all be answered.
 func (s *Stepper) Unlimited() {
-	s.w.errors = newLimiter(1<<40, 1<<40)
-	s.w.echoes = newLimiter(1<<40, 1<<40)
+	s.w.errors = rate.NewLimiter(1<<40, 1<<40)
+	s.w.echoes = rate.NewLimiter(1<<40, 1<<40)
 }
 
 // Empty reports whether the worker holds nothing of a batch.
@@ -58,7 +59,7 @@ func (s *Stepper) Close() {
 
 // Limits of what one worker answers.
 const (
-	ErrorRate, ErrorBurst = errorRate, errorBurst
+	ErrorRate, ErrorBurst = errorRate, errorRate / errorFraction
 	EchoRate, EchoBurst   = echoRate, echoBurst
 )
 

@@ -7,6 +7,7 @@ import (
 	"github.com/router6d/router6d/internal/header"
 	"github.com/router6d/router6d/internal/link"
 	"github.com/router6d/router6d/internal/loop"
+	"github.com/router6d/router6d/internal/rate"
 	"github.com/router6d/router6d/internal/reassembly"
 )
 
@@ -33,7 +34,7 @@ func (w *worker) reassemble(p *link.Packet, r *header.Reached, in *ifmgr.Interfa
 		return w.refuseAt(FragmentLength, r.Offset+2, p, in)
 	case reassembly.NoChain:
 		return w.refuseAt(FragmentChain, 0, p, in)
-	case reassembly.Overlap, reassembly.TooMany:
+	case reassembly.Overlap, reassembly.TooMany, reassembly.Mixed:
 		return FragmentOverlap
 	}
 	return None
@@ -137,7 +138,7 @@ func (p *Plane) report(t *loop.Turn, late []reassembly.Late) {
 	}
 	j := p.NewInjector("reassembly")
 	defer j.Close()
-	j.w.errors, p.lateErrors = p.lateErrors, limiter{}
+	j.w.errors, p.lateErrors = p.lateErrors, rate.Limiter{}
 	for _, l := range late {
 		if h, err := p.ifs.Acquire(t, ifmgr.ID(l.Zone), ifmgr.Worker); err == nil {
 			j.report(l.First, h.Interface)

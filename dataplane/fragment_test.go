@@ -337,6 +337,46 @@ func TestRFC8200_4_5_HeadersOfTheFirst(t *testing.T) {
 	(&icmpError{1, 4, 0, routerA}).check(t, s.a.Expect(), whole)
 }
 
+// RFC 3168 §5.3: congestion that one fragment has met, the whole has met, unless another
+// says that its source knows nothing of that: then they are no whole.
+//
+// Proves:
+//   - RFC 8200 §4.5 congestion
+func TestRFC3168_5_3_CongestionOfFragments(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		marks [3]byte
+		want  byte // of the reply, which has that of the request
+		drop  bool
+	}{
+		{"none", [3]byte{2, 2, 2}, 2, false},
+		{"met by the last", [3]byte{2, 2, 3}, 3, false},
+		{"met by the first", [3]byte{3, 1, 1}, 3, false},
+		{"different, and not met", [3]byte{1, 2, 2}, 1, false},
+		{"met by one of those that can't", [3]byte{0, 0, 3}, 0, true},
+		{"met, and the last can't", [3]byte{3, 3, 0}, 0, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newScene(t)
+			pieces := lab.Fragments(lab.Echo(hostA, routerA, 1, 1, pattern(184)), 64, 7)
+			for i, p := range pieces {
+				p[1] |= c.marks[i] << 4
+			}
+			s.a.Send(pieces...)
+			if c.drop {
+				s.Settle()
+				if st := s.Stats(); s.a.Take() != nil || st.Dropped[dataplane.FragmentOverlap] == 0 || s.Plane.Reassembly().Refused != 1 {
+					t.Errorf("account = %+v", st)
+				}
+				return
+			}
+			if got := header.IPv6(s.a.Expect()).TrafficClass(); got != c.want {
+				t.Errorf("traffic class %d, want %d", got, c.want)
+			}
+		})
+	}
+}
+
 // What is put together may have extension headers, and be refused for them.
 func TestWholePacketsAreProcessed(t *testing.T) {
 	s := newScene(t)
@@ -393,7 +433,6 @@ func TestRFC8200_4_5_Timeout(t *testing.T) {
 		if r := s.Plane.Reassembly(); r.TimedOut != 5 || r.Held != 0 || r.Bytes != 0 {
 			t.Errorf("reassembly = %+v, want 5 timed out, and none held", r)
 		}
-
 	})
 }
 

@@ -24,6 +24,8 @@ func (w *worker) acceptFrame(p *link.Packet, in *ifmgr.Interface) Drop {
 		return w.acceptStacked(OtherStation, p, in)
 	case !mine:
 		return w.acceptNot(OtherStation, p, in)
+	case in.Disabled():
+		return w.acceptNot(InterfaceDisabled, p, in)
 	}
 	if w.tapping() {
 		w.see(&w.seen[w.n], p, in, Inbound)

@@ -58,10 +58,13 @@ func (w *worker) refuseTooBig(p *link.Packet, in *ifmgr.Interface, mtu int) Drop
 func (w *worker) answer(a answer, param uint32, p *link.Packet, in *ifmgr.Interface) {
 	p.CompleteChecksum() // what is quoted is what would have been on the wire
 	pkt := header.IPv6(p.Bytes())
-	if !header.MayAnswer(pkt, a.typ, a.code) {
+	switch {
+	case !header.MayAnswer(pkt, a.typ, a.code):
+		return
+	case a.typ == header.TypeDestinationUnreachable && !in.Unreachables():
 		return
 	}
-	if !w.errors.take(now()) {
+	if !w.errors.Take(now()) {
 		w.counters.add(errorsLimited, 1)
 		return
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/router6d/router6d/ifmgr"
 	"github.com/router6d/router6d/internal/header"
 )
 
@@ -41,27 +40,6 @@ func (j *Injector) Inject(b []byte) error {
 		return fmt.Errorf("%w: %d bytes", ErrMalformed, len(b))
 	}
 	if why := j.inject(pkt); why != None {
-		return &DropError{why}
-	}
-	return nil
-}
-
-// InjectOn is Inject on the link of an interface, without a lookup: link-local
-// addresses, and groups, mean something there only.
-func (j *Injector) InjectOn(h *ifmgr.Handle, b []byte) error {
-	pkt, ok := header.ParseIPv6(b)
-	if !ok {
-		return fmt.Errorf("%w: %d bytes", ErrMalformed, len(b))
-	}
-	w := j.w
-	w.begin(pkt)
-	w.counters.add(originated, 1)
-	why := w.leaveBack(w.batch.At(0), h.Interface)
-	w.counters.drop(why, 1)
-	if refused := w.leave(); refused != None {
-		why = refused
-	}
-	if why != None {
 		return &DropError{why}
 	}
 	return nil

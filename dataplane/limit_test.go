@@ -53,6 +53,35 @@ func TestRFC4443_2_4_f_ErrorsAreLimited(t *testing.T) {
 	})
 }
 
+// RFC 4443 §2.4(f): the limit can be configured.
+//
+// Proves:
+//   - RFC 4443 §2.4 rate-configurable
+func TestRFC4443_2_4_f_LimitIsConfigured(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &scene{Router: lab.New(t)}
+		s.Plane.LimitErrors(50)
+		a := s.Attach("a", routerA+"/64", linkA+"/64")
+		answered := func(n int) (all int) {
+			for range n {
+				a.Send(udp(hostA, elsewhere))
+				s.Settle()
+				if a.Take() != nil {
+					all++
+				}
+			}
+			return all
+		}
+		if n := answered(20); n != 10 {
+			t.Errorf("errors in a burst = %d, want 10", n)
+		}
+		time.Sleep(100 * time.Millisecond)
+		if n := answered(20); n != 5 {
+			t.Errorf("errors after 100 ms = %d, want 5", n)
+		}
+	})
+}
+
 // Pings have a limit of their own, so that they can't keep errors from going out.
 func TestEchoesAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

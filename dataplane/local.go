@@ -56,7 +56,7 @@ func (w *worker) deliverICMPv6(p *link.Packet, at int, in *ifmgr.Interface) Drop
 		return LocalChecksum
 	case header.ICMPv6(msg).Type() == header.TypeEchoRequest:
 		return w.echo(p, pkt, in)
-	case in.Neighbors() != nil && nd.IsND(header.ICMPv6(msg).Type()):
+	case in.Neighbors() != nil && nd.Concerns(header.ICMPv6(msg).Type()):
 		return w.discover(p, pkt, at, in)
 	}
 	return LocalIgnored // errors about our own, and what hosts say to routers
@@ -66,7 +66,7 @@ func (w *worker) deliverICMPv6(p *link.Packet, at int, in *ifmgr.Interface) Drop
 // made of its bytes is the router's own. What went to a group or to an anycast
 // address is answered from the interface where it came in, and no other.
 func (w *worker) echo(p *link.Packet, pkt header.IPv6, in *ifmgr.Interface) Drop {
-	if !w.echoes.take(now()) {
+	if !w.echoes.Take(now()) {
 		return EchoLimited
 	}
 	source := w.sourceFor(pkt, in, netip.Addr{})

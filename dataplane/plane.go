@@ -16,6 +16,7 @@ import (
 	"github.com/router6d/router6d/internal/header"
 	"github.com/router6d/router6d/internal/link"
 	"github.com/router6d/router6d/internal/loop"
+	"github.com/router6d/router6d/internal/rate"
 	"github.com/router6d/router6d/internal/reassembly"
 )
 
@@ -33,7 +34,8 @@ type Plane struct {
 
 	fragments  *reassembly.Table
 	awaiting   atomic.Bool  // the loop will look at fragments
-	lateErrors limiter      // of errors about what was not complete in time; the loop's
+	errorRate  int          // set before the first worker
+	lateErrors rate.Limiter // of errors about what was not complete in time; the loop's
 	idSeed     maphash.Seed // of the identifications of packets that are cut
 	ids        atomic.Uint32
 
@@ -59,14 +61,21 @@ func New(t *fib.Table, ifs *ifmgr.Manager, l *loop.Loop, d *epoch.Domain) *Plane
 		// preempted in the middle of one.
 		arenas:     link.NewPool(2 * runtime.GOMAXPROCS(0)),
 		seed:       rand.Uint64(),
+		errorRate:  errorRate,
 		senders:    map[ifmgr.ID]*worker{},
 		fragments:  reassembly.NewTable(),
-		lateErrors: newLimiter(errorRate, errorBurst),
+		lateErrors: limitErrors(errorRate),
 		idSeed:     maphash.MakeSeed(),
 		live:       map[*counters]string{},
 		past:       map[string]Stats{},
 	}
 }
+
+// LimitErrors says how many ICMPv6 errors a worker sends in a second, in bursts of a
+// fifth. Before the first interface.
+func (p *Plane) LimitErrors(n int) { p.errorRate, p.lateErrors = n, limitErrors(n) }
+
+func limitErrors(n int) rate.Limiter { return rate.NewLimiter(n, max(1, n/errorFraction)) }
 
 // Attached starts a worker for each queue of an interface, if it has any. Workers
 // end when the port is interrupted, and detach the interface if the device fails.
@@ -102,11 +111,11 @@ func (p *Plane) newWorker(name string, in *ifmgr.Handle, rx link.Receiver, queue
 		out:    outbox{queue: queue},
 		reader: p.dom.Register(name),
 		batch:  link.NewBatch(p.arenas),
-		errors: newLimiter(errorRate, errorBurst),
-		echoes: newLimiter(echoRate, echoBurst),
+		errors: limitErrors(p.errorRate),
+		echoes: rate.NewLimiter(echoRate, echoBurst),
 
-		announces: newLimiter(announceRate, announceBurst),
-		redirects: newLimiter(redirectRate, redirectBurst),
+		announces: rate.NewLimiter(announceRate, announceBurst),
+		redirects: rate.NewLimiter(redirectRate, redirectBurst),
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

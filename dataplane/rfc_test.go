@@ -7,6 +7,7 @@ import (
 	"github.com/router6d/router6d/dataplane"
 	"github.com/router6d/router6d/internal/header"
 	"github.com/router6d/router6d/internal/lab"
+	"github.com/router6d/router6d/internal/loop"
 )
 
 // A router decrements the hop limit, and changes nothing else.
@@ -226,6 +227,28 @@ func TestRFC4443_2_4_e_NoErrorAbout(t *testing.T) {
 				t.Errorf("errors sent, dropped = %d, %d, want 0, 1", st.ErrorsSent, st.TotalDropped())
 			}
 		})
+	}
+}
+
+// RFC 4443 §3.1: that something can't be delivered can be kept from those who send in
+// by one interface; other errors are sent.
+//
+// Proves:
+//   - RFC 4443 §3.1 can-be-disabled
+func TestRFC4443_3_1_UnreachablesCanBeDisabled(t *testing.T) {
+	s := newScene(t)
+	s.Turn(func(turn *loop.Turn) { s.Interfaces.SetUnreachables(turn, s.a.ID, false) })
+	s.a.Send(udp(hostA, elsewhere), udp(hostA, routerA))
+	s.a.Send(lab.WithHopLimit(udp(hostA, hostB), 1))
+	if b := s.a.Expect(); b[40] != header.TypeTimeExceeded {
+		t.Errorf("came out %x, want a time exceeded and nothing else", b)
+	}
+	s.b.Send(udp(hostB, elsewhere))
+	if b := s.b.Expect(); b[40] != header.TypeDestinationUnreachable {
+		t.Errorf("came out %x, want an unreachable", b)
+	}
+	if st := s.Stats(); st.Dropped[dataplane.NoRoute] != 2 || st.Dropped[dataplane.LocalPort] != 1 || !st.Balanced() {
+		t.Errorf("account = %+v", st)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/router6d/router6d/internal/epoch"
 	"github.com/router6d/router6d/internal/fault"
 	"github.com/router6d/router6d/internal/link"
+	"github.com/router6d/router6d/internal/rate"
 )
 
 // A worker takes batches through the router, on the one goroutine that it
@@ -36,11 +37,11 @@ type worker struct {
 	later   []postponed // until the batch is through
 	whole   bool        // the packet at hand was put together of fragments
 
-	errors    limiter // ICMPv6 errors, RFC 4443 §2.4(f)
-	echoes    limiter
-	announces limiter    // advertisements to all
-	redirects limiter    // RFC 4861 §8.2
-	message   nd.Message // of neighbor discovery, the one at hand
+	errors    rate.Limiter // ICMPv6 errors, RFC 4443 §2.4(f)
+	echoes    rate.Limiter
+	announces rate.Limiter // advertisements to all
+	redirects rate.Limiter // RFC 4861 §8.2
+	message   nd.Message   // of neighbor discovery, the one at hand
 	counters  counters
 
 	// For those who look on.

@@ -9,7 +9,6 @@ package fib
 const (
 	halfLine  = 8       // in words of four bytes: half a cache line
 	classes   = 18      // sizes of blocks: half a line, one line, … seventeen
-	keptMade  = 256     // blocks that a list of them has room for between transactions
 	firstSize = 1 << 14 // in words, of a region on the heap
 )
 
@@ -29,7 +28,6 @@ func classOf(n int) class {
 
 type arena struct {
 	*region
-	spare [][]span        // for lists
 	next  uint32          // the first half-line never used
 	free  [classes]uint32 // the first free block of a class, in which is the next; zero ends the list
 	owned []uint64        // a bit for each block that the transaction under way has made
@@ -113,10 +111,7 @@ func (a *arena) disown() {
 	for _, i := range a.made {
 		a.owned[i/64] &^= 1 << (i % 64)
 	}
-	a.made = a.made[:0]
-	if cap(a.made) > keptMade {
-		a.made = nil // after a load it is as large as the table
-	}
+	a.made = emptied(a.made) // after a load it is as large as the table
 }
 
 // giveUp takes a block out of what is published. It reports whether somebody
@@ -132,19 +127,6 @@ func (a *arena) giveUp(f freed) (seen bool) {
 	a.waiting += n
 	return true
 }
-
-// borrow is an empty list, to be given back.
-func (a *arena) borrow() []span {
-	n := len(a.spare)
-	if n == 0 {
-		return make([]span, 0, bigSpans)
-	}
-	list := a.spare[n-1]
-	a.spare = a.spare[:n-1]
-	return list
-}
-
-func (a *arena) giveBack(list []span) { a.spare = append(a.spare, list[:0]) }
 
 // bytes is the memory in use or once used.
 func (a *arena) bytes() int { return int(a.next)*halfLine*4 + cap(a.owned)*8 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,25 +16,38 @@ import (
 )
 
 // BenchmarkLookup is cold: random addresses in random prefixes of the real
-// table, over 256 groups.
+// table, over 16 groups.
 func BenchmarkLookup(b *testing.B) {
-	f, all, _ := loaded(b, 1<<30, 256)
+	f, all, _ := loaded(b, 1<<30, 16)
 	rng := rand.New(rand.NewPCG(5, 6))
-	dst := make([][16]byte, 1<<20)
+	bytes := make([][16]byte, 1<<18)
+	dst := make([]*[16]byte, len(bytes))
 	for i := range dst {
-		dst[i] = within(all[rng.IntN(len(all))], rng).As16()
+		bytes[i] = within(all[rng.IntN(len(all))], rng).As16()
+		dst[i] = &bytes[i]
 	}
 	r := f.dom.Register("reader")
 	defer r.Close()
 	g := r.Enter()
 	defer g.Leave()
 	s := f.table.Load(g)
-	b.ReportAllocs()
-	i := 0
-	for b.Loop() {
-		sink = s.Lookup(&dst[i%len(dst)])
-		i++
-	}
+	b.Run("single", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			sink = s.Lookup(dst[i%len(dst)])
+		}
+	})
+	b.Run("batch", func(b *testing.B) {
+		const batch = 64
+		var out [batch]*fib.Group
+		b.ReportAllocs()
+		i := 0
+		for b.Loop() {
+			s.LookupBatch(dst[i:i+batch], out[:])
+			i = (i + batch) % len(dst)
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batch, "ns/lookup")
+	})
 }
 
 var sink *fib.Group
@@ -58,6 +72,14 @@ func loaded(b *testing.B, n, slots int) (f *fixture, all []netip.Prefix, ids []f
 
 func BenchmarkLoadFullTable(b *testing.B) {
 	all := lab.FullTable(b)
+	b.Run("sorted", func(b *testing.B) { loadAll(b, all) })
+	rng := rand.New(rand.NewPCG(7, 8))
+	all = slices.Clone(all)
+	rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	b.Run("shuffled", func(b *testing.B) { loadAll(b, all) })
+}
+
+func loadAll(b *testing.B, all []netip.Prefix) {
 	f := newFixture(b)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -70,6 +92,29 @@ func BenchmarkLoadFullTable(b *testing.B) {
 		})
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(all)), "ns/prefix")
+}
+
+// BenchmarkChange moves random prefixes of the full table, some in an update.
+func BenchmarkChange(b *testing.B) {
+	for _, n := range []int{1, 16, 1024} {
+		b.Run(fmt.Sprint("batch=", n), func(b *testing.B) {
+			f, all, slots := loaded(b, 1<<30, 16)
+			rng := rand.New(rand.NewPCG(9, 10))
+			b.ReportAllocs()
+			for b.Loop() {
+				f.turn(func(t *loop.Turn) {
+					for range 1024 / n {
+						f.table.Update(t, func(x *fib.Txn) {
+							for range n {
+								x.Set(all[rng.IntN(len(all))], slots[rng.IntN(len(slots))])
+							}
+						})
+					}
+				})
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1024, "ns/change")
+		})
+	}
 }
 
 // BenchmarkWithdraw takes an interface out of all slots, and puts it back. The

@@ -39,6 +39,21 @@ func (a *arena) leafSpans(list []span, e entry) []span {
 	return list
 }
 
+// some is a value that some of the addresses of e have.
+func (a *arena) some(e entry, depth int) entry {
+	for ; !e.value(); depth++ {
+		switch n := e.block(); {
+		case e.leaf():
+			e = entry(a.block(n, bigSpans)[mostSpans(e)-1])
+		case depth < pageDepth:
+			e = entry(a.block(n, 1)[0])
+		default:
+			e = entry(a.block(n, nodeHead+1)[nodeHead])
+		}
+	}
+	return e
+}
+
 // mostSpans is how many a leaf has room for.
 func mostSpans(e entry) int {
 	if e&isBig != 0 {

@@ -32,6 +32,7 @@
 // looks at a single prefix.
 //
 // Files in reading order: snapshot.go, trie.go, group.go, nexthop.go, bucket.go;
-// then the writer's side: table.go, txn.go, slot.go, pair.go, edit.go, block.go;
-// below both: arena.go, memory_mapped.go, memory_heap.go, paged.go.
+// then the writer's side: table.go, txn.go, slot.go, pair.go, batch.go, edit.go,
+// plant.go, block.go; below both: addr.go, arena.go, memory_mapped.go,
+// memory_heap.go, paged.go.
 package fib

@@ -1,6 +1,7 @@
 package fib
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -115,7 +116,7 @@ func (x *edit) flat(list []span, depth int) bool {
 	if depth == 0 || depth > leafDepth {
 		return false
 	}
-	var last entry = isNode
+	last := isNode
 	n := 0
 	for _, s := range list {
 		if s.entry.node() {
@@ -132,6 +133,25 @@ func (x *edit) flat(list []span, depth int) bool {
 		}
 	}
 	return n <= bigSpans
+}
+
+// Form is the trie, block by block, with the candidates that its values stand
+// for: not their numbers, which depend on the history.
+func (t *Table) Form(*loop.Turn) []byte { return t.form(nil, t.last.prefixes.root, 0) }
+
+func (t *Table) form(b []byte, e entry, depth int) []byte {
+	if e.value() {
+		for i := uint32(e); i > root; i = t.pairs.covers[i] {
+			p := t.pairs.at(i)
+			b = append(binary.BigEndian.AppendUint32(b, uint32(p.slot)), p.plen)
+		}
+		return append(b, 0)
+	}
+	b = append(b, byte(e&kind>>24), byte(depth))
+	for _, s := range t.spans(nil, e, depth) {
+		b = t.form(binary.BigEndian.AppendUint32(b, s.begin), s.entry, depth+1)
+	}
+	return b
 }
 
 func (t *Table) idleBlocks() (halves int) {

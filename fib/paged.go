@@ -3,7 +3,7 @@ package fib
 import "slices"
 
 const (
-	pageBits = 8
+	pageBits = 6
 	pageSize = 1 << pageBits
 )
 

@@ -59,11 +59,11 @@ func newStory(t tb, choose func(int) int) *story {
 	return s
 }
 
-// step makes up to three changes in one transaction, and checks.
+// step makes some changes in one transaction, and checks.
 func (s *story) step() {
 	s.remember()
 	s.update(func(t *loop.Turn, x *fib.Txn) {
-		for range 1 + s.choose(3) {
+		for range 1 + s.choose(1+s.choose(12)) {
 			s.change(t, x)
 		}
 	})

@@ -15,6 +15,7 @@ type Table struct {
 	// Owned by the loop.
 	last *Snapshot // what is published
 	arena
+	batch
 	pairs    pairs
 	slots    slots
 	prefixes int
@@ -52,6 +53,8 @@ func (t *Table) Snapshot(*loop.Turn) *Snapshot { return t.last }
 func (t *Table) Update(turn *loop.Turn, change func(*Txn)) {
 	x := &Txn{t: t, next: *t.last, gen: t.last.gen + 1}
 	change(x)
+	x.flush()
+	t.batch.end()
 	t.disown()
 	x.freeDropped()
 	if !x.changed {

@@ -231,7 +231,7 @@ func ExampleTable_Update() {
 	l := loop.New(dom)
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	go l.Run(ctx)
+	go func() { _ = l.Run(ctx) }()
 
 	table := fib.NewTable()
 	err := l.Do(ctx, func(t *loop.Turn) error {

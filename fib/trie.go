@@ -29,19 +29,16 @@ type trie struct {
 type entry uint32
 
 const (
-	isNode entry = 1 << 30 // or a page
-	isLeaf entry = 2 << 30
-	isBig  entry = 1 << 30 // of a leaf: it has up to eight spans
-	kind   entry = 3 << 30
+	isNode entry = 1 << 31 // or a page
+	isLeaf entry = 1 << 30
+	isBig  entry = 1 << 29 // of a leaf: it has up to eight spans
+	kind   entry = 7 << 29
 )
 
 func (e entry) value() bool   { return e&kind == 0 }
-func (e entry) node() bool    { return e&kind == isNode }
+func (e entry) node() bool    { return e&isNode != 0 }
 func (e entry) leaf() bool    { return e&isLeaf != 0 }
 func (e entry) block() uint32 { return uint32(e &^ kind) }
-
-// one is 1 for a node, or else 0.
-func (e entry) one() int { return int(e >> 30 &^ (e >> 31) & 1) }
 
 const (
 	pageDepth = 2  // the first depth, in bytes, at which nodes are not pages
@@ -63,7 +60,7 @@ func (t *trie) base() unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(t.
 
 // locate is where the block of e is.
 func locate(base unsafe.Pointer, e entry) unsafe.Pointer {
-	return unsafe.Add(base, uintptr(e&^kind)*(halfLine*4))
+	return unsafe.Add(base, uintptr(e<<3)*4) // which leaves out the kind: a half-line is 2³ words
 }
 
 // word is the i-th of a block.
@@ -102,7 +99,7 @@ func below(base unsafe.Pointer, e entry, b uintptr) entry {
 // branches, of which a small leaf skips the first step.
 func search(base unsafe.Pointer, e entry, x uint32) entry {
 	n := locate(base, e)
-	big := uintptr(e&isBig) >> 28 // four or zero
+	big := uintptr(e&isBig) >> 27 // four or zero
 	i := reached(x, word(n, 3)) * 4 & big
 	i += reached(x, word(n, i+1)) * 2
 	i += reached(x, word(n, i))
@@ -112,56 +109,76 @@ func search(base unsafe.Pointer, e entry, x uint32) entry {
 // reached is 1 if x is at or after where a span begins.
 func reached(x, begin uint32) uintptr { return uintptr((uint64(begin) - 1 - uint64(x)) >> 63) }
 
-// lookupBatch puts the value for each of dst into out, which is as long. All
-// take a step before one takes the next, so that the processor waits for many
-// cache misses at once.
+// Lookups in a batch have a lane each. All take a step before one takes the
+// next, so that the processor waits for many cache misses at once.
+type lanes struct {
+	base unsafe.Pointer
+	dst  []*[16]byte
+	at   *[batchSize]uint32 // entries, and in the end values
+
+	list  [batchSize]uint8 // which of them go on
+	depth [batchSize]uint8
+}
+
+const mask = batchSize - 1 // keeps indices within, for the compiler to see
+
+// addr is that of lane i. Lanes are no more than addresses.
+func (l *lanes) addr(i uint) *[16]byte {
+	return *(**[16]byte)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(l.dst)), uintptr(i)*unsafe.Sizeof(l.dst[0])))
+}
+
+// lookupBatch puts the value for each of dst into out, which is as long.
 func (t *trie) lookupBatch(dst []*[16]byte, out *[batchSize]uint32) {
 	if len(dst) > batchSize {
 		panic("fib: batch too large")
 	}
-	var (
-		high  [batchSize]uint64
-		at    [batchSize]entry
-		depth [batchSize]uint8
-		list  [batchSize]uint8 // which of them go on
-	)
-	const mask = batchSize - 1
-	base, n := t.base(), 0
-	pages := locate(base, t.root)
-	for i, a := range dst {
-		h := binary.BigEndian.Uint64(a[:8])
-		e, d := entry(word(pages, uintptr(h>>56))), uint8(1)
-		if e.node() {
-			e, d = entry(word(locate(base, e), uintptr(h>>48)&255)), pageDepth
-		}
-		high[i&mask], at[i&mask], depth[i&mask] = h, e, d
-		list[n&mask] = uint8(i)
-		n += e.one()
+	l := lanes{base: t.base(), dst: dst, at: out}
+	n := l.start(t.root)
+	for d := pageDepth; n > 0; d++ {
+		n = l.step(n, d)
 	}
-	for d := pageDepth; n > 0 && d < 8; d++ {
-		shift, more := uint(56-8*d), 0
-		for k := range n {
-			i := list[k&mask] & mask
-			e := below(base, at[i], uintptr(high[i]>>(shift&63))&255)
-			at[i], depth[i] = e, uint8(d+1)
-			list[more&mask] = i
-			more += e.one()
-		}
-		n = more
-	}
-	for _, i := range list[:n] { // deeper than half an address: rare
-		at[i&mask] = entry(t.lookup(dst[i]))
-	}
-	n = 0
-	for i := range dst {
-		list[n&mask] = uint8(i)
-		n += int(at[i&mask] >> 31)
-	}
-	for _, i := range list[:n] {
-		at[i&mask] = search(base, at[i&mask], binary.BigEndian.Uint32(dst[i][depth[i&mask]&15:]))
-	}
-	for i := range dst {
-		out[i&mask] = uint32(at[i&mask])
-	}
+	l.finish()
 	runtime.KeepAlive(t.region)
+}
+
+// start passes the pages. It returns how many lanes go on.
+func (l *lanes) start(root entry) (n int) {
+	pages := locate(l.base, root)
+	for i, a := range l.dst {
+		e, d := entry(word(pages, uintptr(a[0]))), uint8(1)
+		if e.node() {
+			e, d = entry(word(locate(l.base, e), uintptr(a[1]))), pageDepth
+		}
+		l.at[i&mask], l.depth[i&mask] = uint32(e), d
+		l.list[n&mask] = uint8(i)
+		n += int(e >> 31)
+	}
+	return n
+}
+
+// step takes n lanes through their nodes at depth d.
+func (l *lanes) step(n, d int) (more int) {
+	base, at := l.base, l.at
+	for k := range n {
+		i := uint(l.list[k&mask]) & mask
+		e := below(base, entry(at[i]), uintptr(l.addr(i)[d&15]))
+		at[i], l.depth[i] = uint32(e), uint8(d+1)
+		l.list[more&mask] = uint8(i)
+		more += int(e >> 31)
+	}
+	return more
+}
+
+// finish searches the leaves.
+func (l *lanes) finish() {
+	n := 0
+	for i := range l.dst {
+		l.list[n&mask] = uint8(i)
+		n += int(l.at[i&mask] >> 30 & 1)
+	}
+	for _, i := range l.list[:n] {
+		i := uint(i) & mask
+		x := binary.BigEndian.Uint32(l.addr(i)[l.depth[i]&15:])
+		l.at[i] = uint32(search(l.base, entry(l.at[i]), x))
+	}
 }

@@ -40,6 +40,7 @@ func (x *Txn) Rewrite(g GroupID, v Verdict, nhs ...*Nexthop) {
 // Drop ends a slot, which no prefix may name. Its number comes back in a later
 // transaction.
 func (x *Txn) Drop(g GroupID) {
+	x.flush()
 	old := x.Group(g)
 	if x.t.slots.named[g] != 0 {
 		panic("fib: drop of a slot that prefixes name")
@@ -110,13 +111,7 @@ func (x *Txn) Set(p netip.Prefix, candidates ...GroupID) {
 	case p.Bits() == 0:
 		x.setRoot(pair{slot: candidates[0], cover: x.chain(candidates[1:], lastResort, 0)})
 	default:
-		a := p.Addr().As16()
-		from, cover := x.find(&a, p.Bits())
-		to := x.chain(candidates, cover, p.Bits())
-		if from == cover {
-			x.t.prefixes++
-		}
-		x.replaceIn(&a, p.Bits(), from, to)
+		x.record(p, candidates...)
 	}
 }
 
@@ -126,28 +121,7 @@ func (x *Txn) Delete(p netip.Prefix) {
 		x.setRoot(pair{})
 		return
 	}
-	a := p.Addr().As16()
-	from, cover := x.find(&a, p.Bits())
-	if from == cover {
-		return
-	}
-	x.t.prefixes--
-	x.replaceIn(&a, p.Bits(), from, cover)
-}
-
-// find is the pair of a/plen and that of what covers it; they are the same if
-// a/plen is not in the table. The chain from any address has the pairs of all
-// prefixes that it is in.
-func (x *Txn) find(a *[16]byte, plen int) (own, cover uint32) {
-	ps := &x.t.pairs
-	own = x.next.prefixes.lookup(a)
-	for int(ps.plens[own]) > plen {
-		own = ps.covers[own]
-	}
-	for cover = own; int(ps.plens[cover]) == plen; {
-		cover = ps.covers[cover]
-	}
-	return own, cover
+	x.record(p)
 }
 
 // setRoot changes the pair of ::/0 in place. All chains end in it by index, so
@@ -174,18 +148,4 @@ func occupied(p pair) int {
 		return 0
 	}
 	return 1
-}
-
-// replaceIn leads all addresses in a/plen to pair "to", where they went through
-// pair "from". Since the chain of each of them passes through from exactly once,
-// what becomes of a pair depends on nothing else, and is worked out once.
-func (x *Txn) replaceIn(a *[16]byte, plen int, from, to uint32) {
-	if from == to {
-		return
-	}
-	e := edit{Txn: x, a: a, plen: plen, from: from, to: to}
-	top := e.apply(x.next.prefixes.root, 0)
-	x.next.prefixes = trie{x.t.region, top}
-	x.sweep()
-	x.changed = true
 }

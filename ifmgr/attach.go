@@ -11,6 +11,7 @@ import (
 
 	"github.com/router6d/router6d/ifmgr/nd"
 	"github.com/router6d/router6d/internal/config"
+	"github.com/router6d/router6d/internal/header"
 	"github.com/router6d/router6d/internal/link"
 	"github.com/router6d/router6d/internal/loop"
 )
@@ -27,6 +28,8 @@ type Settings struct {
 	MTU       int
 	HopLimit  uint8          // zero: 64
 	Addresses []netip.Prefix // the router's own; without a link-local one, one is made
+	// NoUnreachables: who sends in here is not told that it could not be delivered.
+	NoUnreachables bool
 	// DADTransmits is how often others on an Ethernet link are asked whether an
 	// address is taken, before it is used; zero: not at all. RFC 4862 §5.1.
 	DADTransmits int
@@ -184,6 +187,7 @@ func newIface(id ID, p link.Port, s Settings) *Interface {
 		s.HopLimit = defaultHopLimit
 	}
 	i.hopLimit.Store(uint32(s.HopLimit))
+	i.noUnreachables.Store(s.NoUnreachables)
 	i.addrs.Store(newAddrs(withLinkLocal(s.Addresses, p), nil))
 	return i
 }
@@ -274,17 +278,12 @@ func withLinkLocal(addresses []netip.Prefix, p link.Port) []netip.Prefix {
 		return addresses
 	}
 	if e, ok := p.(link.Ethernet); ok {
-		return append(addresses, linkLocalOf(e.HardwareAddr()))
+		mac := e.HardwareAddr()
+		// Hosts have a router's as their default route, so it is to be the same after a
+		// restart, as the MAC is; and a router has no reason to hide that.
+		return append(addresses, netip.PrefixFrom(netip.AddrFrom16(header.LinkLocalOf(&mac)), 64))
 	}
 	return append(addresses, newLinkLocal())
-}
-
-// linkLocalOf makes an address of a MAC, RFC 2464 §5. Hosts have a router's as
-// their default route, so it is to be the same after a restart, as the MAC is; and
-// a router has no reason to hide its MAC, which it advertises.
-func linkLocalOf(mac [6]byte) netip.Prefix {
-	a := [16]byte{0: 0xfe, 1: 0x80, 8: mac[0] ^ 2, 9: mac[1], 10: mac[2], 11: 0xff, 12: 0xfe, 13: mac[3], 14: mac[4], 15: mac[5]}
-	return netip.PrefixFrom(netip.AddrFrom16(a), 64)
 }
 
 // newLinkLocal makes an address for an interface without frames. The interface

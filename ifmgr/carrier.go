@@ -39,6 +39,21 @@ func (m *Manager) Carrier(t *loop.Turn, id ID, up bool) {
 		zap.Int("routes", routes), zap.Int("slots", slots))
 }
 
+// disable takes IPv6 from an interface that has carrier, RFC 4862 §5.4.5.
+func (m *Manager) disable(t *loop.Turn, i *Interface) {
+	i.disabled.Store(true) // before withdrawing: the gate
+	m.withdraw(t, i)
+}
+
+// enable gives it back.
+func (m *Manager) enable(t *loop.Turn, i *Interface) {
+	i.disabled.Store(false)
+	if i.state == Up { // else it will be, or something ends it
+		i.withdrawn.Store(0)
+		m.hooks.Up(t, i.id)
+	}
+}
+
 // checkStacked asks the ports on top how they are now.
 func (m *Manager) checkStacked(t *loop.Turn, i *Interface) {
 	for _, u := range i.above() {
@@ -65,7 +80,7 @@ func (m *Manager) Check(t *loop.Turn, id ID) {
 	if i == nil || i.state >= Draining {
 		return
 	}
-	if d, ok := i.port.(*dialer); ok && d.lower.Probe() != link.ErrGone {
+	if d, ok := i.port.(*dialer); ok && !errors.Is(d.lower.Probe(), link.ErrGone) {
 		d.look(t)
 		return
 	}

@@ -42,6 +42,14 @@ func (m *Manager) SetHopLimit(_ *loop.Turn, id ID, limit uint8) {
 	}
 }
 
+// SetUnreachables says whether those who send in by an interface are told what could
+// not be delivered.
+func (m *Manager) SetUnreachables(_ *loop.Turn, id ID, told bool) {
+	if i := m.ifaces[id]; i != nil {
+		i.noUnreachables.Store(!told)
+	}
+}
+
 // SetAddresses replaces the router's own addresses on an interface, and has those
 // who follow it see them. A link-local address that was made stays, unless there
 // is another now. On error nothing has changed.
@@ -60,7 +68,7 @@ func (m *Manager) SetAddresses(t *loop.Turn, id ID, addresses []netip.Prefix) er
 		addresses = append(slices.Clip(addresses), was[slices.IndexFunc(was, isLinkLocal)])
 	}
 	i.setAddresses(t, addresses)
-	if i.state == Up {
+	if i.routable() {
 		m.hooks.Up(t, id)
 	}
 	m.log.Info("interface addresses changed", zap.String("iface", i.name), zap.Uint64("id", uint64(id)),

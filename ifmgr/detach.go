@@ -81,6 +81,7 @@ func (m *Manager) Detach(t *loop.Turn, id ID, cause error, done func(Result)) {
 
 	// Gate: nothing new takes hold.
 	i.state, i.since = Draining, t.Now()
+	i.noteMissed() // while there is somebody to ask
 	// Withdraw: nothing new finds it.
 	begin := time.Now()
 	d.result.Routes, d.result.Slots = m.withdraw(t, i)

@@ -204,7 +204,7 @@ func TestCheckAsksTheDescriptor(t *testing.T) {
 			i.Release()
 			r := <-done
 			want := ErrRequested
-			if tt.probe == link.ErrGone {
+			if errors.Is(tt.probe, link.ErrGone) {
 				want = ErrDeleted
 			}
 			if !errors.Is(r.Cause, want) {

@@ -73,11 +73,14 @@ type Interface struct {
 	mtu       atomic.Uint32
 	hopLimit  atomic.Uint32
 	withdrawn atomic.Uint64 // FIB generation; zero while lookups may return it
-	addrs     atomic.Pointer[Addrs]
-	uppers    atomic.Pointer[[]*Upper] // nil while nothing is stacked on it
-	frames    link.Ethernet            // the port; nil if it has none
-	neighbors *Neighbors               // nil of a port without frames
-	traffic   Traffic
+	disabled  atomic.Bool   // takes no IPv6, whatever its state
+
+	noUnreachables atomic.Bool
+	addrs          atomic.Pointer[Addrs]
+	uppers         atomic.Pointer[[]*Upper] // nil while nothing is stacked on it
+	frames         link.Ethernet            // the port; nil if it has none
+	neighbors      *Neighbors               // nil of a port without frames
+	traffic        Traffic
 
 	refs atomic.Int64          // handles, and one of the manager's own until the grace period is over
 	held [holders]atomic.Int64 // handles by what they are for
@@ -119,6 +122,10 @@ func (i *Interface) MTU() int { return int(i.mtu.Load()) }
 // HopLimit is that of the router's own packets leaving here.
 func (i *Interface) HopLimit() uint8 { return uint8(i.hopLimit.Load()) }
 
+// Unreachables reports whether who sends in here is told that something could not be
+// delivered, RFC 4443 §3.1.
+func (i *Interface) Unreachables() bool { return !i.noUnreachables.Load() }
+
 // Ethernet is the interface's own MAC; ok is false for a port without frames.
 func (i *Interface) Ethernet() (mac [6]byte, ok bool) {
 	if i.frames == nil {
@@ -146,6 +153,13 @@ func (i *Interface) stacked() []*Upper {
 	return nil
 }
 
+// Disabled reports whether the interface takes no IPv6: somebody else on the link
+// has its hardware address, RFC 4862 §5.4.5. What is stacked on it goes on.
+func (i *Interface) Disabled() bool { return i.disabled.Load() }
+
+// routable reports whether lookups may return the interface.
+func (i *Interface) routable() bool { return i.state == Up && !i.disabled.Load() }
+
 // Withdrawn is the FIB generation from which on no lookup may return the
 // interface; zero while lookups may. It judges lookups, and decides nothing.
 func (i *Interface) Withdrawn() uint64 { return i.withdrawn.Load() }
@@ -156,13 +170,14 @@ type Traffic struct {
 	RxPackets, RxBytes atomic.Uint64
 	TxPackets, TxBytes atomic.Uint64
 	TxErrors           atomic.Uint64 // handed to the device and not taken
+	RxMissed           atomic.Uint64 // the kernel had no room for, of ports that can tell; at the last Info
 }
 
 // Counts is a reading of Traffic.
 type Counts struct {
 	RxPackets, RxBytes uint64
 	TxPackets, TxBytes uint64
-	TxErrors           uint64
+	TxErrors, RxMissed uint64
 }
 
 // Read is what has passed so far.
@@ -170,7 +185,7 @@ func (c *Traffic) Read() Counts {
 	return Counts{
 		RxPackets: c.RxPackets.Load(), RxBytes: c.RxBytes.Load(),
 		TxPackets: c.TxPackets.Load(), TxBytes: c.TxBytes.Load(),
-		TxErrors: c.TxErrors.Load(),
+		TxErrors: c.TxErrors.Load(), RxMissed: c.RxMissed.Load(),
 	}
 }
 
@@ -270,7 +285,7 @@ func (i *Interface) gate(who Holder) error {
 		return fmt.Errorf("%s: %w", i.name, ErrDraining)
 	case who == Route && i.kind == config.TypeIPv4:
 		return fmt.Errorf("%s: %w", i.name, ErrNoIPv6)
-	case who == Route && i.state != Up:
+	case who == Route && !i.routable():
 		return fmt.Errorf("%s: %w", i.name, ErrDown)
 	}
 	return nil
@@ -332,6 +347,7 @@ type Info struct {
 	Type      config.Type // empty for a port in memory
 	FromFile  bool        // the configuration file has it
 	State     State
+	Disabled  bool      // see Interface.Disabled
 	Since     time.Time // of the state
 	MTU       int
 	HopLimit  uint8
@@ -355,9 +371,17 @@ func (m *Manager) All(*loop.Turn) []Info {
 	return all
 }
 
+// noteMissed asks the port how much it was not given. In turns.
+func (i *Interface) noteMissed() {
+	if p, ok := i.port.(interface{ Missed() uint64 }); ok {
+		i.traffic.RxMissed.Store(p.Missed())
+	}
+}
+
 func (i *Interface) info() Info {
+	i.noteMissed()
 	in := Info{
-		ID: i.id, Name: i.name, Type: i.kind, FromFile: i.fromFile, State: i.state, Since: i.since,
+		ID: i.id, Name: i.name, Type: i.kind, FromFile: i.fromFile, State: i.state, Disabled: i.disabled.Load(), Since: i.since,
 		MTU: int(i.mtu.Load()), HopLimit: uint8(i.hopLimit.Load()),
 		MAC: i.mac, Addresses: i.addrs.Load().prefixes,
 		Device:  i.device,

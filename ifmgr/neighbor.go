@@ -170,11 +170,19 @@ func (n *Neighbors) step(t *loop.Turn, in nd.Input) {
 	addresses := false
 	for _, e := range out.Events {
 		n.log(e)
-		addresses = addresses || e.Kind == nd.AddressReady || e.Kind == nd.AddressDuplicate
+		switch e.Kind {
+		case nd.AddressReady, nd.AddressDuplicate:
+			addresses = true
+		case nd.Disabled:
+			n.m.disable(t, n.i)
+		case nd.Enabled:
+			n.m.enable(t, n.i)
+		case nd.AddressClaimed, nd.Overloaded, nd.AtEase:
+		}
 	}
 	if addresses {
 		n.refresh()
-		if n.i.state == Up {
+		if n.i.routable() {
 			n.m.hooks.Up(t, n.i.id)
 		}
 	}
@@ -211,6 +219,11 @@ func (n *Neighbors) log(e nd.Event) {
 		log.Warn("neighbor discovery overloaded", zap.String("iface", name), zap.Uint64("id", id))
 	case nd.AtEase:
 		log.Info("neighbor discovery at ease", zap.String("iface", name), zap.Uint64("id", id))
+	case nd.Disabled:
+		log.Error("interface disabled", zap.String("iface", name), zap.Uint64("id", id),
+			zap.Stringer("address", e.Addr), zap.Stringer("peer", peer))
+	case nd.Enabled:
+		log.Info("interface enabled", zap.String("iface", name), zap.Uint64("id", id))
 	}
 }
 

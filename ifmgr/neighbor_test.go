@@ -1,12 +1,14 @@
 package ifmgr
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/router6d/router6d/ifmgr/nd"
+	"github.com/router6d/router6d/internal/config"
 	"github.com/router6d/router6d/internal/header"
 	"github.com/router6d/router6d/internal/link"
 	"github.com/router6d/router6d/internal/loop"
@@ -22,6 +24,11 @@ type lan struct {
 
 func newLAN(t *testing.T, settings Settings) *lan {
 	t.Helper()
+	return newLANOn(t, new(framed), settings)
+}
+
+func newLANOn(t *testing.T, p link.Port, settings Settings) *lan {
+	t.Helper()
 	l := &lan{house: newHouse(t)}
 	l.do(func(x *loop.Turn) {
 		hooks := l.m.hooks
@@ -33,7 +40,7 @@ func newLAN(t *testing.T, settings Settings) *lan {
 		hooks.Up = func(*loop.Turn, ID) {} // it is asked more than once
 		l.m.Hook(hooks)
 		var err error
-		if l.id, err = l.m.Attach(x, new(framed), settings); err != nil {
+		if l.id, err = l.m.Attach(x, p, settings); err != nil {
 			t.Error(err)
 		}
 		l.n = l.m.ifaces[l.id].neighbors
@@ -247,8 +254,95 @@ func TestAddressesAreUsedWhenTheyAreReady(t *testing.T) {
 
 // RFC 2464 §5: the link-local address is made of the MAC.
 func TestRFC2464_5_LinkLocalAddress(t *testing.T) {
-	got := linkLocalOf([6]byte{0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde})
-	if want := "fe80::3656:78ff:fe9a:bcde/64"; fmt.Sprint(got) != want {
+	got := withLinkLocal(nil, new(framed))
+	if want := "[fe80::ff:fe00:1/64]"; fmt.Sprint(got) != want {
 		t.Errorf("got %v, want %s", got, want)
 	}
+}
+
+// RFC 4862 §5.4.5: an interface whose hardware address somebody else has is in no
+// lookup and takes no routes, though it has carrier, and what is stacked on it goes on;
+// until there is carrier anew, another MAC, or addresses are set.
+//
+// Proves:
+//   - RFC 4862 §5.4.5 disable-interface
+func TestRFC4862_5_4_5_Disabled(t *testing.T) {
+	again := map[string]func(*lan, *loop.Turn, *framed){
+		"carrier": func(l *lan, x *loop.Turn, _ *framed) {
+			l.m.Carrier(x, l.id, false)
+			l.n.look(x) // sends nothing
+			l.m.Carrier(x, l.id, true)
+		},
+		"addresses": func(l *lan, x *loop.Turn, _ *framed) {
+			if err := l.m.SetAddresses(x, l.id, nil); err != nil {
+				t.Error(err)
+			}
+		},
+		"MAC": func(l *lan, x *loop.Turn, p *framed) {
+			p.other = true
+			l.m.noteMAC(x, l.n.i)
+		},
+	}
+	for name, anew := range again {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { disabled(t, anew) })
+		})
+	}
+}
+
+func disabled(t *testing.T, anew func(*lan, *loop.Turn, *framed)) {
+	s := settings("lan", "2001:db8::fff/64")
+	s.DADTransmits, s.Up = 10, true
+	p := new(framed)
+	l := newLANOn(t, p, s)
+	defer l.stop()
+	var withdrawn, up int
+	var v ID
+	l.do(func(x *loop.Turn) {
+		hooks := l.m.hooks
+		hooks.Withdraw = func(*loop.Turn, ID) (int, int) { withdrawn++; return 0, 0 }
+		hooks.Up = func(*loop.Turn, ID) { up++ }
+		l.m.Hook(hooks)
+		id, err := l.m.attachVLAN(x, vlanOn("lan", 7, config.Protocol8021Q))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v = id
+	})
+	time.Sleep(1500 * time.Millisecond) // it has asked, and waits
+	mine := header.MAC{2, 5: 1}
+	twin := nd.Message{Type: header.TypeNeighborAdvertisement, Target: header.LinkLocalOf(&mine), From: mine}
+	if !l.n.Answer(&twin) {
+		t.Fatal("no room")
+	}
+	l.settleInbox()
+	route := func(x *loop.Turn) error {
+		h, err := l.m.Acquire(x, l.id, Route)
+		if err == nil {
+			h.Release()
+		}
+		return err
+	}
+	l.do(func(x *loop.Turn) {
+		i, on := l.m.ifaces[l.id], l.m.ifaces[v]
+		if !i.Disabled() || i.state != Up || withdrawn != 1 || i.Withdrawn() == 0 || !errors.Is(route(x), ErrDown) {
+			t.Errorf("disabled %v, %v, withdrawn %d times, at %d, a route: %v", i.Disabled(), i.state, withdrawn, i.Withdrawn(), route(x))
+		}
+		if on.state != Up || on.Disabled() {
+			t.Errorf("the VLAN is %v, disabled %v", on.state, on.Disabled())
+		}
+		up = 0
+		anew(l, x, p)
+		if i.Disabled() || i.Withdrawn() != 0 || up == 0 || route(x) != nil {
+			t.Errorf("disabled %v, withdrawn at %d, up %d times, a route: %v", i.Disabled(), i.Withdrawn(), up, route(x))
+		}
+	})
+	time.Sleep(15 * time.Second)
+	l.do(func(*loop.Turn) {
+		if !l.m.ifaces[l.id].addrs.Load().LinkLocal().IsValid() {
+			t.Error("its address is not in use")
+		}
+	})
+	<-l.detach(v)
+	<-l.detach(l.id)
 }

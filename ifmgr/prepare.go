@@ -191,7 +191,7 @@ func opened[D device](d D, err error) (device, error) {
 func settingsOf(c config.Interface) Settings {
 	return Settings{
 		Name: c.Name, Type: c.Type, MTU: c.MTU, HopLimit: c.HopLimit, Addresses: c.Addresses, FromFile: c.Line != 0,
-		DADTransmits: c.DADTransmits, Neighbors: neighborsOf(c),
+		NoUnreachables: c.NoUnreachables, DADTransmits: c.DADTransmits, Neighbors: neighborsOf(c),
 	}
 }
 

@@ -8,9 +8,6 @@ import (
 	"github.com/router6d/router6d/internal/loop"
 )
 
-// tagSize is what a VLAN tag takes of a frame, in bytes.
-const tagSize = 4
-
 // A vlan is a VLAN that knows how large its packets may be.
 type vlan struct {
 	*link.VLAN
@@ -24,10 +21,10 @@ type vlan struct {
 func newVLAN(under *Interface, c config.Interface) *vlan {
 	tpid, overhead := link.CTag, 0
 	if c.VLAN.Protocol == config.Protocol8021AD {
-		tpid, overhead = link.STag, tagSize
+		tpid, overhead = link.STag, link.TagSize
 	}
 	if _, nested := under.port.(*vlan); nested {
-		overhead = tagSize
+		overhead = link.TagSize
 	}
 	v := link.NewVLAN(carrier{under}, tpid, c.VLAN.ID)
 	return &vlan{VLAN: v, tag: c.VLAN, limit: c.MTU, overhead: overhead}

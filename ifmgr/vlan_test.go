@@ -11,9 +11,17 @@ import (
 )
 
 // framed is a port with frames.
-type framed struct{ port }
+type framed struct {
+	port
+	other bool // it has another address
+}
 
-func (*framed) HardwareAddr() [6]byte { return [6]byte{2, 5: 1} }
+func (p *framed) HardwareAddr() [6]byte {
+	if p.other {
+		return [6]byte{2, 5: 2}
+	}
+	return [6]byte{2, 5: 1}
+}
 
 // vlanOn is a VLAN as the configuration has it.
 func vlanOn(lower string, id uint16, protocol config.Protocol) config.Interface {
@@ -102,7 +110,7 @@ func TestVLANsHaveRoomForTheirTags(t *testing.T) {
 	c.Name = "narrow"
 	h.do(func(x *loop.Turn) { h.m.SetMTU(x, lower, minMTU) })
 	if _, err := h.add(c); err == nil {
-		t.Errorf("a VLAN of %d bytes was attached", minMTU-tagSize)
+		t.Errorf("a VLAN of %d bytes was attached", minMTU-link.TagSize)
 	}
 	<-h.detach(lower)
 	h.settle()

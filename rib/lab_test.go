@@ -153,7 +153,7 @@ func parseTarget(s string) Target {
 			case "dev":
 				p.Iface = w[i+1]
 			case "weight":
-				fmt.Sscan(w[i+1], &p.Weight)
+				_, _ = fmt.Sscan(w[i+1], &p.Weight)
 			}
 		}
 		paths = append(paths, p)

@@ -47,7 +47,7 @@ func receive(stream io.Reader, file string, notes io.Writer) error {
 		if err != nil {
 			return err
 		}
-		defer f.Close() //nolint:errcheck // it is closed below
+		defer f.Close() // it is closed below
 		out = f
 	}
 	show := func(p capture.Packet) { fmt.Fprintln(out, p) }

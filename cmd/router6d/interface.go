@@ -34,6 +34,7 @@ func interfaceAdd(socket *string) *cobra.Command {
 	recreate := f.Bool("recreate", false, "make it again when someone else deletes it")
 	mtu := f.Int("mtu", 0, "MTU (default 1500)")
 	hopLimit := f.Int("hop-limit", 0, "hop limit of the router's own packets (default 64)")
+	silent := f.Bool("no-unreachables", false, "who sends in here is not told that something could not be delivered")
 	mac := f.String("mac", "", "MAC address of the router's own (tap: default one that stays the same; packet: default the link's)")
 	lower := f.String("lower", "", "interface that it is on (vlan, pppoe, ipv4)")
 	vlan := f.Int("vlan", 0, "VLAN ID on the lower interface (vlan)")
@@ -66,6 +67,9 @@ func interfaceAdd(socket *string) *cobra.Command {
 			"user": *user, "password-file": *passwordFile, "service": *service, "ac": *ac, "identity": *identity,
 			"default-route": *defaultRoute,
 		})
+		if *silent {
+			settings["unreachables"] = false
+		}
 		if len(kernel) > 0 {
 			settings["kernel"] = kernel
 		}

@@ -158,13 +158,19 @@ func spread(cells []any) (lines [][]string) {
 }
 
 func printInterfaces(w io.Writer, all []control.Interface) {
-	table(w, "ID NAME TYPE STATE FOR ORIGIN MTU DEVICE RX TX ADDRESSES", func(row func(...any), _ func(string)) {
+	table(w, "ID NAME TYPE STATE FOR ORIGIN MTU DEVICE RX TX ADDRESSES", func(row func(...any), note func(string)) {
 		for _, i := range all {
 			row(i.ID, i.Name, i.Type, i.State, time.Since(i.Since).Round(time.Second), i.Origin, i.MTU, device(i),
 				i.Traffic.RxPackets, i.Traffic.TxPackets, allAddresses(i))
+			if i.Disabled {
+				note(disabled)
+			}
 		}
 	})
 }
+
+// disabled is said of an interface that takes no IPv6.
+const disabled = "disabled: somebody else on the link has its hardware address"
 
 func device(i control.Interface) string {
 	switch {
@@ -275,6 +281,9 @@ func printNeighbors(w io.Writer, all []control.Neighbors) {
 			}
 			if n.Overloaded {
 				note("more is asked for than is resolved")
+			}
+			if n.Disabled {
+				note(disabled)
 			}
 		}
 	})

@@ -17,8 +17,8 @@ const (
 	Tentative AddressState = iota + 1
 	// Ready is in use.
 	Ready
-	// Duplicate is somebody else's. It stays so until the interface begins anew, or
-	// its addresses change.
+	// Duplicate is somebody else's. It stays so until there is carrier anew, or
+	// addresses are set.
 	Duplicate
 	// Anycast is that of all routers on a link, RFC 4291 §2.6.1: in use, never a
 	// source, and nobody is asked.
@@ -39,6 +39,7 @@ type address struct {
 	sent   int // solicitations, then advertisements
 	nonce  [6]byte
 
+	told    time.Time // when it was last advertised to all, unasked
 	claimed time.Time // when somebody else was last told of
 }
 
@@ -73,6 +74,10 @@ func (in Addresses) take(m *Machine, now time.Time) {
 		if n := m.neighbors[a.addr]; n != nil {
 			m.forget(n, Stopped)
 		}
+	}
+	if m.disabled {
+		Up{m.mac}.take(m, now)
+		return
 	}
 	for _, a := range m.ordered() {
 		if want[a.addr] == a {
@@ -164,7 +169,7 @@ func (m *Machine) ask(now time.Time, a *address) {
 		a.nonce[i] = byte(m.random.Uint32())
 	}
 	group := header.SolicitedNode(&a.addr)
-	m.sendGroup(appendSolicitation(nil, &[16]byte{}, &group, &a.addr, &m.mac, &a.nonce), &group)
+	m.sendGroup(solicitation(&[16]byte{}, &group, &a.addr, &m.mac, &a.nonce), &group)
 	a.sent++
 	m.set(&a.timer, now.Add(retransTimer), func(now time.Time) { m.ask(now, a) })
 }
@@ -185,8 +190,21 @@ func (m *Machine) ready(now time.Time, a *address) {
 func (m *Machine) duplicate(now time.Time, a *address, by header.MAC) {
 	a.state = Duplicate
 	m.cancel(&a.timer)
-	m.leave(now, header.SolicitedNode(&a.addr))
 	m.event(AddressDuplicate, &a.addr, by)
+	if a.addr == header.LinkLocalOf(&m.mac) {
+		m.disable(a, by)
+		return
+	}
+	m.leave(now, header.SolicitedNode(&a.addr))
+}
+
+// disable ends IPv6 on the link: somebody has an address that is made of the router's
+// MAC, and so, as a rule, that MAC. Another address would be of no use. It ends when
+// the carrier goes, when there is another MAC, or when addresses are set.
+func (m *Machine) disable(a *address, by header.MAC) {
+	m.stop()
+	a.state, m.disabled = Duplicate, true
+	m.event(Disabled, &a.addr, by)
 }
 
 // claimInterval is how often people are told that an address is claimed.
@@ -196,7 +214,9 @@ const claimInterval = time.Minute
 // tentative one is then not the router's, RFC 4862 §5.4.4; one in use stays.
 func (m *Machine) claimed(now time.Time, a *address, in *Message) {
 	switch {
-	case in.From == m.mac: // our own, come back
+	case in.From == m.mac && (a.state != Tentative || a.sent == 0):
+		// Our own, come back. Who has our MAC too is heard when he answers our question:
+		// then we have not said for a second that the address is ours.
 	case a.state == Tentative:
 		m.duplicate(now, a, in.From)
 	case a.state == Ready && (a.claimed.IsZero() || now.Sub(a.claimed) >= claimInterval):

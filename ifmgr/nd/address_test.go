@@ -192,6 +192,80 @@ func TestRFC4862_5_4_5_Duplicates(t *testing.T) {
 	}
 }
 
+// RFC 4862 §5.4.5: if it is the link-local address that is made of the MAC, nothing is
+// sent or taken any more, and nothing is held; until addresses are set anew, or there is
+// another MAC or carrier. Who has the MAC too says so when he is asked; before, it is
+// our own advertisement that comes back.
+//
+// Proves:
+//   - RFC 4862 §5.4.5 disable-interface
+func TestRFC4862_5_4_5_DuplicateOfTheHardwareAddress(t *testing.T) {
+	const made = "fe80::ff:fe00:1"
+	prefixes := Addresses{netip.MustParsePrefix(own + "/64"), netip.MustParsePrefix(made + "/64")}
+	again := map[string]func(*wire){
+		"addresses": func(w *wire) { w.do(prefixes) },
+		"MAC":       func(w *wire) { w.do(HardwareAddr{macA}) },
+		"carrier": func(w *wire) {
+			w.do(Down{})
+			w.do(HardwareAddr{macA})
+			w.do(prefixes)
+			w.pass(time.Hour) // nothing is sent without carrier
+			if len(only(w.seen, "NS")) > 0 {
+				t.Errorf("came %q", w.seen)
+			}
+			w.do(Up{ownMAC})
+		},
+	}
+	twin := na(made, "O", ownMAC)
+	twin.From = ownMAC
+	w := newAsking(t, 1, made+"/64")
+	w.do(twin)
+	if w.Stats().Disabled {
+		t.Error("our own has disabled it")
+	}
+	for name, anew := range again {
+		w := newAsking(t, 1, own+"/64")
+		w.pass(5 * time.Second)
+		w.bring(hostA, Reachable)
+		w.do(prefixes)
+		w.do(Hold{Target: a16(hostB), Source: a16(own), Packet: note("1")})
+		w.take()
+		w.do(twin)
+		if got := w.take(); !slices.Equal(only(got, "event"), []string{"event duplicate " + made, "event disabled " + made}) || len(only(got, "NA"))+len(only(got, "NS"))+len(only(got, "report")) > 0 {
+			t.Errorf("came %q", got)
+		}
+		w.do(Hold{Target: a16(hostA), Source: a16(own), Packet: note("2")})
+		w.want("refuse 2: stopped")
+		w.do(ns(hostA, own, macA))
+		w.do(ns("::", own))
+		w.do(na(own, "O", macB))
+		w.do(HardwareAddr{ownMAC})
+		w.pass(time.Hour)
+		w.want()
+		if s := w.Stats(); !s.Disabled || len(w.All()) > 0 || s.HeldPackets > 0 {
+			t.Errorf("stats = %+v", s)
+		}
+		anew(w)
+		w.pass(10 * time.Second)
+		got := only(w.take(), "event")
+		slices.Sort(got)
+		if !slices.Equal(got, []string{"event enabled invalid IP", "event ready " + own, "event ready " + made}) {
+			t.Errorf("after %s anew came %q", name, got)
+		}
+	}
+}
+
+// An address that is not made of the MAC disables nothing: RFC 4862 §5.4.5 leaves it to
+// the node.
+func TestOtherDuplicatesDisableNothing(t *testing.T) {
+	w := newAsking(t, 1, own+"/64", local+"/64")
+	w.do(na(local, "O", macA))
+	w.pass(5 * time.Second)
+	if got := only(w.take(), "event"); !slices.Equal(got, []string{"event duplicate " + local, "event ready " + own}) || w.Stats().Disabled {
+		t.Errorf("came %q", got)
+	}
+}
+
 // RFC 4862 §5.4.4 is about tentative addresses: one in use stays, and people hear
 // of it, not too often.
 //

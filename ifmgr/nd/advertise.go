@@ -47,7 +47,7 @@ func (m *Machine) answer(now time.Time, in *Message, override bool) {
 		return
 	}
 	if header.IsUnspecified(&in.Source) {
-		if m.announces.take(now) {
+		if m.announces.Take(now) {
 			m.sendGroup(AppendAdvertisement(nil, &source, &header.AllNodes, &in.Target, &m.mac, false, override), &header.AllNodes)
 			m.statistics.Advertised++
 		}
@@ -117,7 +117,11 @@ func (m *Machine) announceMAC(now time.Time) {
 		joined := m.groups[header.SolicitedNode(&a.addr)] != nil // else it begins yet
 		if a.state == Ready || a.state == Anycast && joined {
 			a.sent = 0
-			m.set(&a.timer, at, func(now time.Time) { m.announce(now, a) })
+			when := at
+			if next := a.told.Add(retransTimer); when.Before(next) {
+				when = next
+			}
+			m.set(&a.timer, when, func(now time.Time) { m.announce(now, a) })
 			at = at.Add(announceApart)
 		}
 	}
@@ -136,6 +140,7 @@ func (m *Machine) announce(now time.Time, a *address) {
 	}
 	m.sendGroup(AppendAdvertisement(nil, &source, &header.AllNodes, &a.addr, &m.mac, false, a.state == Ready), &header.AllNodes)
 	m.statistics.Advertised++
+	a.told = now
 	if a.sent++; a.sent < maxNeighborAdvertisement {
 		m.set(&a.timer, now.Add(retransTimer), func(now time.Time) { m.announce(now, a) })
 	}

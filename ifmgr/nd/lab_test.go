@@ -101,7 +101,7 @@ func (w *wire) note(out Output) {
 		w.seen = append(w.seen, fmt.Sprintf("refuse %s: %s", r.Packet, [...]string{"", "no answer", "overflow", "stopped"}[r.Cause]))
 	}
 	for _, e := range out.Events {
-		w.seen = append(w.seen, strings.TrimSpace(fmt.Sprintf("event %s %v", [...]string{"", "ready", "duplicate", "claimed", "overloaded", "at ease"}[e.Kind], e.Addr)))
+		w.seen = append(w.seen, strings.TrimSpace(fmt.Sprintf("event %s %v", [...]string{"", "ready", "duplicate", "claimed", "overloaded", "at ease", "disabled", "enabled"}[e.Kind], e.Addr)))
 	}
 }
 

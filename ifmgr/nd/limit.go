@@ -76,30 +76,6 @@ func (m *Machine) enter(n *neighbor, kind poolKind) {
 	n.pool, n.place = kind, m.pools[kind].PushBack(n)
 }
 
-// A limiter is a token bucket: burst at once, rate a second in the long run.
-type limiter struct {
-	rate, burst int
-	tokens      float64
-	last        time.Time
-}
-
-func newLimiter(rate, burst int) limiter {
-	return limiter{rate: rate, burst: burst, tokens: float64(burst)}
-}
-
-// take asks for one token.
-func (l *limiter) take(now time.Time) bool {
-	if !l.last.IsZero() {
-		l.tokens = min(float64(l.burst), l.tokens+max(0, now.Sub(l.last).Seconds())*float64(l.rate))
-	}
-	l.last = now
-	if l.tokens < 1 {
-		return false
-	}
-	l.tokens--
-	return true
-}
-
 // An overload is the state of being asked for too much.
 type overload struct {
 	on    bool

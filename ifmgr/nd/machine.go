@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/router6d/router6d/internal/header"
+	"github.com/router6d/router6d/internal/rate"
 )
 
 // Protocol constants, RFC 4861 §10.
@@ -53,8 +54,9 @@ type Machine struct {
 	random       *rand.Rand
 	table        *Table
 
-	up  bool
-	mac header.MAC
+	up       bool // has carrier, and is not disabled
+	disabled bool // has carrier
+	mac      header.MAC
 
 	neighbors map[[16]byte]*neighbor
 	pools     [pools]pool
@@ -65,8 +67,8 @@ type Machine struct {
 	groups    map[[16]byte]*group
 	listener  listener
 
-	solicits   limiter // multicast solicitations
-	announces  limiter // advertisements to all nodes
+	solicits   rate.Limiter // multicast solicitations
+	announces  rate.Limiter // advertisements to all nodes
 	overload   overload
 	timers     timers
 	out        Output
@@ -82,8 +84,8 @@ func New(c Config) *Machine {
 		anycast:   map[pending]*timer{},
 		groups:    map[[16]byte]*group{},
 		listener:  newListener(),
-		solicits:  newLimiter(solicitRate, solicitBurst),
-		announces: newLimiter(announceRate, announceBurst),
+		solicits:  rate.NewLimiter(solicitRate, solicitBurst),
+		announces: rate.NewLimiter(announceRate, announceBurst),
 	}
 }
 
@@ -198,6 +200,11 @@ const (
 	Overloaded
 	// AtEase: no longer.
 	AtEase
+	// Disabled: nothing is sent or taken any more, RFC 4862 §5.4.5. The address is made of
+	// the router's MAC, and somebody else's.
+	Disabled
+	// Enabled: no longer. All begins anew, or will with the next carrier.
+	Enabled
 )
 
 // Step takes what has happened, if in is not nil, and what has come due.
@@ -229,6 +236,10 @@ func (m *Machine) stop() {
 		}
 	}
 	m.up = false
+	if m.disabled {
+		m.disabled = false
+		m.event(Enabled, nil, header.MAC{})
+	}
 	m.stopAddresses()
 	m.stopListening()
 	m.calm()
@@ -248,7 +259,11 @@ func (m *Machine) Close() (held []Refusal) {
 }
 
 func (in HardwareAddr) take(m *Machine, now time.Time) {
-	if in.MAC != m.mac && m.up {
+	switch {
+	case in.MAC == m.mac:
+	case m.disabled:
+		Up(in).take(m, now)
+	case m.up:
 		m.mac = in.MAC
 		m.announceMAC(now)
 	}
@@ -310,12 +325,13 @@ type Stats struct {
 	Unanswered uint64 // resolutions that nobody has answered
 	Lost       uint64 // see Lost
 	Overloaded bool
+	Disabled   bool
 }
 
 // Stats is the count so far.
 func (m *Machine) Stats() Stats {
 	s := m.statistics
-	s.Overloaded, s.HeldBytes = m.overload.on, m.held
+	s.Overloaded, s.Disabled, s.HeldBytes = m.overload.on, m.disabled, m.held
 	for _, n := range m.neighbors {
 		s.Neighbors[n.state]++
 		s.HeldPackets += len(n.held)

@@ -287,6 +287,17 @@ func TestRFC4861_7_2_6_UnsolicitedAdvertisements(t *testing.T) {
 	}
 	w.do(HardwareAddr{macB})
 	w.want()
+
+	// Of two changes the second is told when a second has passed, or all are told too
+	// often.
+	w.do(HardwareAddr{macA})
+	w.pass(500 * time.Millisecond)
+	w.take()
+	w.do(HardwareAddr{ownMAC})
+	w.pass(499 * time.Millisecond)
+	w.want()
+	w.pass(time.Millisecond)
+	w.wantOne("NA 2001:db8:: R from fe80::1 to ff02::1 option 2 020000000001")
 }
 
 // RFC 4861 §7.2.5, §6.2.6: who is a router is known.
@@ -404,6 +415,15 @@ func TestStatics(t *testing.T) {
 	w.want("refuse 2: stopped")
 	w.do(Up{ownMAC})
 	w.wantState(hostA, Static, macB)
+	at := w.All()[0].Since
+	w.pass(time.Second)
+	w.do(Statics{netip.MustParseAddr(hostA): macB, netip.MustParseAddr(hostB): macB})
+	if n := w.All()[0]; n.Since != at {
+		t.Errorf("what was not changed is %v since %v, want %v", n.State, n.Since, at)
+	}
+	w.do(Statics{netip.MustParseAddr(hostA): macA})
+	w.wantState(hostA, Static, macA)
+	w.wantState(hostB, 0, header.MAC{})
 	w.do(Statics{})
 	w.wantState(hostA, 0, header.MAC{})
 }
@@ -625,7 +645,7 @@ func FuzzMachine(f *testing.F) {
 
 // any is an input of all there are.
 func (w *wire) any(next func() byte) Input {
-	addrs := []string{hostA, hostB, own, local, "2001:db8::", "::", peer, "ff02::1", "2001:db8:9::1", "2001:db8::ff:a"}
+	addrs := []string{hostA, hostB, own, local, "fe80::ff:fe00:1", "2001:db8::", "::", peer, "ff02::1", "2001:db8:9::1", "2001:db8::ff:a"}
 	macs := []header.MAC{macA, macB, ownMAC}
 	addr := func() string { return addrs[int(next())%len(addrs)] }
 	source := func() string { // Parse takes none from groups

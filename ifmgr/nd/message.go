@@ -88,8 +88,9 @@ const (
 	flagRouter, flagSolicited, flagOverride = 0x80, 0x40, 0x20
 )
 
-// IsND reports whether the type is one that Parse knows.
-func IsND(typ uint8) bool {
+// Concerns reports whether a message of the type is one for Parse: of neighbor
+// discovery, or a query for listeners.
+func Concerns(typ uint8) bool {
 	return typ >= header.TypeRouterSolicitation && typ <= header.TypeRedirect || typ == header.TypeMLDQuery
 }
 
@@ -100,7 +101,7 @@ func IsND(typ uint8) bool {
 func Parse(pkt header.IPv6, at int, fragmented bool, m *Message) Invalid {
 	msg := header.ICMPv6(pkt[at:])
 	switch {
-	case !IsND(msg.Type()):
+	case !Concerns(msg.Type()):
 		return NotOfND
 	case fragmented:
 		return Fragmented

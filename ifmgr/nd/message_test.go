@@ -110,6 +110,7 @@ func TestRFC4861_7_1_1_SolicitationChecks(t *testing.T) {
 		{"from nobody", raw("::", solicitedOwn, 255, msg()), Valid},
 		{"an unknown option", raw(hostA, own, 255, msg(stray, lla(1, macA))), Valid},
 		{"the other link-layer option, which is ignored", raw(hostA, own, 255, msg(lla(2, groupMAC))), Valid},
+		{"reserved bits", raw(hostA, own, 255, body(header.TypeNeighborSolicitation, 0, 0xff, bytesOf(own))), Valid},
 		{"hop limit 254", raw(hostA, own, 254, msg()), BadHopLimit},
 		{"code 1", raw(hostA, own, 255, body(header.TypeNeighborSolicitation, 1, 0, bytesOf(own))), BadCode},
 		{"23 bytes", raw(hostA, own, 255, msg()[:23]), BadLength},
@@ -148,15 +149,31 @@ func TestRFC4861_7_1_2_AdvertisementChecks(t *testing.T) {
 		{"as it is to be", raw(hostA, own, 255, msg(flagSolicited|flagOverride, lla(2, macA))), Valid},
 		{"to all", raw(hostA, "ff02::1", 255, msg(flagOverride, lla(2, macA))), Valid},
 		{"an unknown option", raw(hostA, own, 255, msg(0, stray)), Valid},
+		{"the other link-layer option, which is ignored", raw(hostA, own, 255, msg(0, lla(1, groupMAC))), Valid},
+		{"reserved bits", raw(hostA, own, 255, msg(0x1f)), Valid},
 		{"hop limit 64", raw(hostA, own, 64, msg(flagSolicited)), BadHopLimit},
 		{"code 1", raw(hostA, own, 255, body(header.TypeNeighborAdvertisement, 1, 0, bytesOf(hostA))), BadCode},
 		{"8 bytes", raw(hostA, own, 255, msg(0)[:8]), BadLength},
+		{"23 bytes", raw(hostA, own, 255, msg(0)[:23]), BadLength},
 		{"target is a group", raw(hostA, own, 255, body(header.TypeNeighborAdvertisement, 0, 0, bytesOf("ff02::1"))), BadTarget},
 		{"to all, and asked for", raw(hostA, "ff02::1", 255, msg(flagSolicited)), BadSolicited},
 		{"option of length 0", raw(hostA, own, 255, msg(0, zero)), BadOption},
 		{"option beyond the end", raw(hostA, own, 255, msg(0, long)), BadOption},
 		{"a group's link-layer address", raw(hostA, own, 255, msg(0, lla(2, groupMAC))), BadLinkLayer},
 	})
+	// What is ignored hides nothing.
+	for _, c := range []struct {
+		pkt  []byte
+		want header.MAC
+	}{
+		{raw(hostA, own, 255, msg(0x1f|flagSolicited, stray, lla(1, macB), lla(2, macA))), macA},
+		{raw(hostA, own, 255, body(header.TypeNeighborSolicitation, 0, 0xff, bytesOf(own), stray, lla(2, macB), lla(1, macA))), macA},
+	} {
+		m, why, ok := parse(c.pkt)
+		if !ok || why != Valid || !m.HasLinkLayer || m.LinkLayer != c.want || m.Router || m.Override {
+			t.Errorf("%v, read %+v", why, m)
+		}
+	}
 }
 
 // RFC 4861 §6.1.1: so is a router solicitation.
@@ -332,7 +349,7 @@ func TestOthersReadWhatIsWritten(t *testing.T) {
 	}
 	nonce := [6]byte{1, 2, 3, 4, 5, 6}
 	for _, from := range [][16]byte{src, {}} {
-		parsed, err := ndp.ParseMessage(appendSolicitation(nil, &from, &dst, &dst, &ownMAC, &nonce)[header.IPv6Size:])
+		parsed, err := ndp.ParseMessage(solicitation(&from, &dst, &dst, &ownMAC, &nonce)[header.IPv6Size:])
 		if err != nil {
 			t.Fatal(err)
 		}

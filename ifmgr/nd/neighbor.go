@@ -2,6 +2,7 @@ package nd
 
 import (
 	"container/list"
+	"net/netip"
 	"time"
 
 	"github.com/router6d/router6d/internal/header"
@@ -147,17 +148,19 @@ func (m *Machine) release(n *neighbor) {
 
 func (in Statics) take(m *Machine, now time.Time) {
 	for _, n := range m.sorted() {
-		if n.state == Static {
+		if _, stays := in[netip.AddrFrom16(n.addr)]; n.state == Static && !stays {
 			m.forget(n, Stopped)
 		}
 	}
 	for a, mac := range in {
 		addr := a.As16()
 		n := m.neighbors[addr]
-		if n == nil {
-			if m.pools[static].Len() >= maxStatics {
-				continue
-			}
+		switch {
+		case n != nil && n.state == Static && n.mac == mac:
+			continue
+		case n == nil && m.pools[static].Len() >= maxStatics:
+			continue
+		case n == nil:
 			n = m.create(&addr, static)
 		}
 		n.mac = mac

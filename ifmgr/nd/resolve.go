@@ -32,7 +32,7 @@ func (in Hold) take(m *Machine, now time.Time) {
 
 // resolve begins to ask for a neighbor, unless that is done too often.
 func (m *Machine) resolve(now time.Time, target, source *[16]byte) *neighbor {
-	if !m.solicits.take(now) {
+	if !m.solicits.Take(now) {
 		m.statistics.Suppressed++
 		m.strain(now, 1)
 		return nil
@@ -80,7 +80,7 @@ func (m *Machine) solicit(now time.Time, n *neighbor) {
 }
 
 func (m *Machine) maySolicitAgain(now time.Time) bool {
-	if m.solicits.take(now) {
+	if m.solicits.Take(now) {
 		return true
 	}
 	m.statistics.Suppressed++
@@ -94,7 +94,7 @@ func (m *Machine) sendSolicitation(n *neighbor) {
 		return
 	}
 	group := header.SolicitedNode(&n.addr)
-	m.sendGroup(appendSolicitation(nil, &source, &group, &n.addr, &m.mac, nil), &group)
+	m.sendGroup(solicitation(&source, &group, &n.addr, &m.mac, nil), &group)
 	m.statistics.Solicited++
 }
 
@@ -105,7 +105,7 @@ func (m *Machine) probe(now time.Time, n *neighbor) {
 		return
 	}
 	if source, ok := m.sourceFor(&n.source); ok {
-		m.out.Send = append(m.out.Send, Frame{n.mac, appendSolicitation(nil, &source, &n.addr, &n.addr, &m.mac, nil)})
+		m.out.Send = append(m.out.Send, Frame{n.mac, solicitation(&source, &n.addr, &n.addr, &m.mac, nil)})
 		m.statistics.Probed++
 	}
 	n.tries++

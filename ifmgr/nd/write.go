@@ -27,18 +27,17 @@ func AppendAdvertisement(b []byte, src, dst, target *[16]byte, mac *header.MAC, 
 	return seal(b, start, src, dst, ndHopLimit)
 }
 
-// appendSolicitation appends a Neighbor Solicitation, RFC 4861 §4.3. It has the
-// router's MAC unless it comes from ::, and then the nonce.
-func appendSolicitation(b []byte, src, dst, target *[16]byte, mac *header.MAC, nonce *[6]byte) []byte {
-	start := len(b)
-	b = appendHead(b, header.TypeNeighborSolicitation, 0)
+// solicitation is a Neighbor Solicitation, RFC 4861 §4.3. It has the router's MAC
+// unless it comes from ::, and then the nonce.
+func solicitation(src, dst, target *[16]byte, mac *header.MAC, nonce *[6]byte) []byte {
+	b := appendHead(nil, header.TypeNeighborSolicitation, 0)
 	b = append(b, target[:]...)
 	if header.IsUnspecified(src) {
 		b = append(append(b, optionNonce, 1), nonce[:]...)
 	} else {
 		b = appendLinkLayer(b, optionSource, mac)
 	}
-	return seal(b, start, src, dst, ndHopLimit)
+	return seal(b, 0, src, dst, ndHopLimit)
 }
 
 // AppendRedirect appends a Redirect, RFC 4861 §4.5: target is the better first

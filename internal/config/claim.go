@@ -100,7 +100,7 @@ func (c claims) route(r Route) error {
 
 // vlan claims a tag on the lower interface.
 func (c claims) vlan(i Interface) error {
-	key := vlanKey{i.Lower, i.ofType(true).VLAN}
+	key := vlanKey{i.Lower, i.ofType().VLAN}
 	if first, ok := c.vlans[key]; ok {
 		return wrong("keep one of the two", "VLAN %d on %s is interface %s already, line %d", i.VLAN.ID, i.Lower, first.iface, first.line)
 	}

@@ -11,6 +11,7 @@ import (
 type Config struct {
 	Control       string        // path of the control socket, absolute
 	DetachTimeout time.Duration // after it a detach is reported as orphaned, with its holders
+	ICMPErrors    int           // that a worker sends in a second, in bursts of a fifth; never zero
 	Log           Log
 	Metrics       Metrics
 	Interfaces    []Interface // in file order
@@ -59,6 +60,9 @@ type Interface struct {
 	MAC       MAC            // the router's; zero leaves it the choice
 	Queues    int            // each with a worker; zero: as many as there are CPUs for
 	Addresses []netip.Prefix // the router's own, each with the length of its link; not masked
+	// NoUnreachables keeps from whoever sends in here that what he sent could not be
+	// delivered.
+	NoUnreachables bool
 	// DADTransmits is how often others are asked whether an address is theirs; zero
 	// where there are no frames.
 	DADTransmits int
@@ -178,6 +182,7 @@ const (
 const (
 	DefaultControl       = "/run/router6d/control.sock"
 	DefaultDetachTimeout = time.Second
+	DefaultICMPErrors    = 1000 // full quotes are about 10 Mbit/s
 	DefaultMTU           = 1500
 	DefaultHopLimit      = 64 // RFC 1700 and its successor, the IANA registry of IP parameters
 	DefaultTxQueueLen    = 10_000
@@ -190,6 +195,7 @@ func Default() *Config {
 	return &Config{
 		Control:       DefaultControl,
 		DetachTimeout: DefaultDetachTimeout,
+		ICMPErrors:    DefaultICMPErrors,
 		Log:           Log{Level: LevelInfo, Format: FormatJSON},
 	}
 }

@@ -66,10 +66,11 @@ func TestEveryKeyIsRead(t *testing.T) {
 	want := &config.Config{
 		Control:       "/run/router6d/lab.sock",
 		DetachTimeout: 500 * time.Millisecond,
+		ICMPErrors:    500,
 		Log:           config.Log{Level: config.LevelDebug, Format: config.FormatConsole},
 		Metrics:       config.Metrics{Listen: netip.MustParseAddrPort("[::1]:9406")},
 		Interfaces: []config.Interface{{
-			Name: "red", Type: config.TypeTUN, Mode: config.ModeCreate, Recreate: true, MTU: 9000, HopLimit: 255, Queues: 2,
+			Name: "red", Type: config.TypeTUN, Mode: config.ModeCreate, Recreate: true, MTU: 9000, HopLimit: 255, NoUnreachables: true, Queues: 2,
 			Addresses: parsed(t, config.ParseAddress, "2001:db8:1::1/64", "2001:db8:ff::/127", "fe80::1/64"),
 			Kernel: &config.Kernel{
 				Netns:      parsed(t, config.ParseNetns, "/run/netns/red")[0],
@@ -95,10 +96,10 @@ func TestEveryKeyIsRead(t *testing.T) {
 	if diff := cmp.Diff(got, want, same); diff != "" {
 		t.Errorf("config (-got +want):\n%s", diff)
 	}
-	if got, want := got.Interfaces[1].Line, 46; got != want {
+	if got, want := got.Interfaces[1].Line, 51; got != want {
 		t.Errorf("line of blue = %d, want %d", got, want)
 	}
-	if got, want := got.Routes[0].Line, 50; got != want {
+	if got, want := got.Routes[0].Line, 55; got != want {
 		t.Errorf("line of the first route = %d, want %d", got, want)
 	}
 }

@@ -25,6 +25,7 @@ func (d *decoder) config(n *node) *Config {
 	d.section(n, []field{
 		{"control", into(d, &c.Control, "a path", ParseSocket)},
 		{"detach-timeout", into(d, &c.DetachTimeout, "a duration", ParseDetachTimeout)},
+		{"icmp-errors", into(d, &c.ICMPErrors, "a whole number", parseICMPErrors)},
 		{"log", func(n *node) { d.log(n, &c.Log) }},
 		{"metrics", func(n *node) { d.metrics(n, &c.Metrics) }},
 		{"interfaces", func(n *node) { c.Interfaces = d.interfaces(n) }},
@@ -71,7 +72,7 @@ func (d *decoder) iface(n *node, name string) Interface {
 	i.Line = n.key.line
 	session := PPPoE{Identity: IdentityKeep}
 	d.section(n, []field{
-		{"type", into(d, &i.Type, "a type", ParseType)},
+		{"type", into(d, &i.Type, "a type", parseType)},
 		{"mode", into(d, &i.Mode, "a mode", ParseMode)},
 		{"recreate", into(d, &i.Recreate, "true or false", parseBool)},
 		{"mtu", into(d, &i.MTU, "a whole number", ParseMTU)},
@@ -79,8 +80,8 @@ func (d *decoder) iface(n *node, name string) Interface {
 		{"queues", into(d, &i.Queues, "a whole number", ParseQueues)},
 		{"mac", into(d, &i.MAC, "a MAC address", ParseMAC)},
 		{"lower", into(d, &i.Lower, "an interface name", parseName)},
-		{"vlan", into(d, &i.VLAN.ID, "a whole number", ParseVLANID)},
-		{"protocol", into(d, &i.VLAN.Protocol, "a protocol", ParseProtocol)},
+		{"vlan", into(d, &i.VLAN.ID, "a whole number", parseVLANID)},
+		{"protocol", into(d, &i.VLAN.Protocol, "a protocol", parseProtocol)},
 		{"user", into(d, &session.User, "a name", ParseName)},
 		{"password", into(d, &session.Password, "a password", ParsePassword)},
 		{"password-file", into(d, &session.PasswordFile, "a path", ParseFile)},
@@ -89,7 +90,12 @@ func (d *decoder) iface(n *node, name string) Interface {
 		{"identity", into(d, &session.Identity, "keep or renew", ParseIdentity)},
 		{"default-route", into(d, &i.DefaultRoute, "true or false", parseBool)},
 		{"addresses", func(n *node) { i.Addresses = each(d, n, "an address", ParseAddress, d.claims.own(name)) }},
-		{"dad-transmits", into(d, &i.DADTransmits, "a whole number", ParseDADTransmits)},
+		{"unreachables", func(n *node) {
+			if told, ok := value(d, n, "true or false", parseBool); ok {
+				i.NoUnreachables = !told
+			}
+		}},
+		{"dad-transmits", into(d, &i.DADTransmits, "a whole number", parseDADTransmits)},
 		{"neighbors", func(n *node) { i.Neighbors = d.neighbors(n) }},
 		{"kernel", func(n *node) { i.Kernel = d.kernel(n, name) }}, // after addresses, which it must not repeat
 	})
@@ -101,17 +107,21 @@ func (d *decoder) iface(n *node, name string) Interface {
 	if i.Type.hasFrames() && n.get("dad-transmits") == nil {
 		i.DADTransmits = DefaultDADTransmits
 	}
-	return i.ofType(n.get("mtu") != nil)
+	if n.get("mtu") == nil && i.isOnAnother() {
+		i.MTU = 0 // as that one's
+	}
+	return i.ofType()
+}
+
+// isOnAnother reports whether an interface is on something that is there without it.
+func (i Interface) isOnAnother() bool {
+	return i.Type == TypePacket || i.Type.Stacked()
 }
 
 // ofType gives an interface what its type alone decides.
-func (i Interface) ofType(hasMTU bool) Interface {
-	if i.Type != TypePacket && !i.Type.Stacked() {
-		return i
-	}
-	i.Mode = ModeAttach
-	if !hasMTU {
-		i.MTU = 0
+func (i Interface) ofType() Interface {
+	if i.isOnAnother() {
+		i.Mode = ModeAttach
 	}
 	if i.Type == TypeVLAN && i.VLAN.Protocol == "" {
 		i.VLAN.Protocol = Protocol8021Q

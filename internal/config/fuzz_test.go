@@ -74,6 +74,7 @@ func TestWrittenConfigReadsBackTheSame(t *testing.T) {
 func drawConfig(t *rapid.T) *config.Config {
 	c := config.Default()
 	c.Control = rapid.SampledFrom([]string{c.Control, "/run/a b", "/x: y", "/#\"\\é"}).Draw(t, "control")
+	c.ICMPErrors = rapid.IntRange(1, 1_000_000).Draw(t, "errors")
 	c.DetachTimeout = time.Duration(rapid.Int64Range(1e7, 6e10).Draw(t, "timeout"))
 	c.Log.Level = rapid.SampledFrom([]config.Level{config.LevelInfo, config.LevelError}).Draw(t, "level")
 	if rapid.Bool().Draw(t, "metrics") {
@@ -122,9 +123,8 @@ func (d *drawer) iface(name string) config.Interface {
 	}
 	i.MTU = rapid.IntRange(1280, 65535).Draw(d.T, "mtu")
 	i.HopLimit = rapid.Uint8Range(1, 255).Draw(d.T, "hop limit")
-	if i.Type != config.TypePacket {
-		i.Queues = rapid.IntRange(0, 16).Draw(d.T, "queues")
-	}
+	i.NoUnreachables = rapid.Bool().Draw(d.T, "silent")
+	i.Queues = rapid.IntRange(0, 16).Draw(d.T, "queues")
 	i.Addresses = d.prefixes(d.address)
 	if i.Type == config.TypePacket {
 		i.Mode, i.MTU = config.ModeAttach, 0

@@ -21,8 +21,11 @@ func ParseQueues(s string) (int, error) { return whole[int](s, 1, 16) }
 // ParseTxQueueLen parses how many packets the kernel holds for the router.
 func ParseTxQueueLen(s string) (int, error) { return whole[int](s, 1, 1_000_000) }
 
-// ParseDADTransmits parses how often others are asked whether an address is theirs.
-func ParseDADTransmits(s string) (int, error) { return whole[int](s, 0, 10) }
+// parseDADTransmits parses how often others are asked whether an address is theirs.
+func parseDADTransmits(s string) (int, error) { return whole[int](s, 0, 10) }
+
+// parseICMPErrors parses how many errors a worker sends in a second.
+func parseICMPErrors(s string) (int, error) { return whole[int](s, 1, 1_000_000) }
 
 // ParseMetric parses the metric of a route. The lowest wins.
 func ParseMetric(s string) (uint32, error) { return whole[uint32](s, 0, math.MaxUint32) }
@@ -43,19 +46,19 @@ func ParseDetachTimeout(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// ParseType parses what kind of port an interface is.
-func ParseType(s string) (Type, error) {
+// parseType parses what kind of port an interface is.
+func parseType(s string) (Type, error) {
 	return oneOf(s, TypeTUN, TypeTAP, TypePacket, TypeVLAN, TypePPPoE, TypeIPv4)
 }
 
 // ParseIdentity parses what becomes of an interface when its session ends.
 func ParseIdentity(s string) (Identity, error) { return oneOf(s, IdentityKeep, IdentityRenew) }
 
-// ParseVLANID parses the ID of a VLAN. IEEE 802.1Q table 9-2: 0 is none, and 4095 is not to be used.
-func ParseVLANID(s string) (uint16, error) { return whole[uint16](s, 1, 4094) }
+// parseVLANID parses the ID of a VLAN. IEEE 802.1Q table 9-2: 0 is none, and 4095 is not to be used.
+func parseVLANID(s string) (uint16, error) { return whole[uint16](s, 1, 4094) }
 
-// ParseProtocol parses the standard that a VLAN's tag is of.
-func ParseProtocol(s string) (Protocol, error) { return oneOf(s, Protocol8021Q, Protocol8021AD) }
+// parseProtocol parses the standard that a VLAN's tag is of.
+func parseProtocol(s string) (Protocol, error) { return oneOf(s, Protocol8021Q, Protocol8021AD) }
 
 // ParseMode parses who makes a device.
 func ParseMode(s string) (Mode, error) { return oneOf(s, ModeCreate, ModeAttach) }

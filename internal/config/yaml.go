@@ -17,6 +17,7 @@ func (c *Config) YAML() []byte {
 	var top, log, metrics fields
 	top.add("control", quote(c.Control), c.Control != def.Control)
 	top.add("detach-timeout", c.DetachTimeout.String(), c.DetachTimeout != def.DetachTimeout)
+	top.add("icmp-errors", strconv.Itoa(c.ICMPErrors), c.ICMPErrors != def.ICMPErrors)
 	log.add("level", string(c.Log.Level), c.Log.Level != def.Log.Level)
 	log.add("format", string(c.Log.Format), c.Log.Format != def.Log.Format)
 	top.add("log", log.flow(), len(log) > 0)
@@ -61,6 +62,7 @@ func (i Interface) yaml() string {
 		i.PPPoE.yaml(&fs)
 	}
 	fs.add("addresses", prefixes(i.Addresses), len(i.Addresses) > 0)
+	fs.add("unreachables", "false", i.NoUnreachables)
 	fs.add("dad-transmits", strconv.Itoa(i.DADTransmits), i.Type.hasFrames() && i.DADTransmits != DefaultDADTransmits)
 	fs.add("neighbors", neighbors(i.Neighbors), len(i.Neighbors) > 0)
 	if i.Kernel != nil {

@@ -9,10 +9,11 @@ import (
 type Interface struct {
 	ID        uint64           `json:"id"` // never used again
 	Name      string           `json:"name"`
-	Type      string           `json:"type"`   // as in the configuration
-	Origin    string           `json:"origin"` // file or runtime
-	State     string           `json:"state"`  // down, up, draining, orphaned
-	Since     time.Time        `json:"since"`  // of the state
+	Type      string           `json:"type"`               // as in the configuration
+	Origin    string           `json:"origin"`             // file or runtime
+	State     string           `json:"state"`              // down, up, draining, orphaned
+	Disabled  bool             `json:"disabled,omitempty"` // takes no IPv6: somebody else has its hardware address
+	Since     time.Time        `json:"since"`              // of the state
 	Device    string           `json:"device"`
 	Netns     string           `json:"netns,omitempty"`
 	Lower     string           `json:"lower,omitempty"`    // what it is stacked on
@@ -33,6 +34,7 @@ type Traffic struct {
 	TxPackets uint64 `json:"tx_packets"`
 	TxBytes   uint64 `json:"tx_bytes"`
 	TxErrors  uint64 `json:"tx_errors"`
+	RxMissed  uint64 `json:"rx_missed"`
 }
 
 // Route is one route on offer.
@@ -71,8 +73,9 @@ type Nexthop struct {
 // Neighbors is who is on an Ethernet link, as far as the router knows.
 type Neighbors struct {
 	Interface  string     `json:"interface"`
-	Overloaded bool       `json:"overloaded"` // more is asked for than is resolved
-	Addresses  []Address  `json:"addresses"`  // the router's own
+	Overloaded bool       `json:"overloaded"`         // more is asked for than is resolved
+	Disabled   bool       `json:"disabled,omitempty"` // as the interface
+	Addresses  []Address  `json:"addresses"`          // the router's own
 	Neighbors  []Neighbor `json:"neighbors"`
 	// What was done so far.
 	Solicited  uint64            `json:"solicited"`

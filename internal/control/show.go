@@ -22,7 +22,7 @@ func showInterfaces(r *router.Router, t *loop.Turn) []Interface {
 	all := []Interface{}
 	for _, in := range r.Interfaces.All(t) {
 		all = append(all, Interface{
-			ID: uint64(in.ID), Name: in.Name, Type: string(in.Type), Origin: origin(in), State: in.State.String(), Since: in.Since,
+			ID: uint64(in.ID), Name: in.Name, Type: string(in.Type), Origin: origin(in), State: in.State.String(), Disabled: in.Disabled, Since: in.Since,
 			Device: in.Device.Name, Netns: in.Device.Netns, Lower: in.Lower,
 			VLAN: in.VLAN.ID, Protocol: string(in.VLAN.Protocol),
 			MAC: mac(in.MAC), MTU: in.MTU, HopLimit: in.HopLimit, Addresses: in.Addresses,
@@ -51,6 +51,7 @@ func showTraffic(c *ifmgr.Traffic) Traffic {
 	return Traffic{
 		RxPackets: c.RxPackets.Load(), RxBytes: c.RxBytes.Load(),
 		TxPackets: c.TxPackets.Load(), TxBytes: c.TxBytes.Load(), TxErrors: c.TxErrors.Load(),
+		RxMissed: c.RxMissed.Load(),
 	}
 }
 
@@ -93,7 +94,7 @@ func showNeighbors(r *router.Router, t *loop.Turn) []Neighbors {
 			continue
 		}
 		n := Neighbors{
-			Interface: in.Name, Overloaded: d.Overloaded, Addresses: []Address{}, Neighbors: []Neighbor{},
+			Interface: in.Name, Overloaded: d.Overloaded, Disabled: d.Disabled, Addresses: []Address{}, Neighbors: []Neighbor{},
 			Solicited: d.Solicited, Probed: d.Probed, Suppressed: d.Suppressed, Evicted: d.Evicted,
 			Unanswered: d.Unanswered, Lost: d.Lost, Invalid: d.Invalid,
 		}

@@ -52,7 +52,7 @@ func (s *stage) churnSides(ctx context.Context) {
 }
 
 func (s *stage) raiseSide(ctx context.Context, name string) (*incarnation, error) {
-	if _, err := s.namespace(name); err != nil {
+	if err := s.namespace(name); err != nil {
 		return nil, err
 	}
 	return s.raise(ctx, name, name)

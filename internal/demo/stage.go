@@ -59,7 +59,7 @@ type stage struct {
 func (s *stage) build(ctx context.Context) error {
 	s.ns, s.alive = map[string]*netlab.Namespace{}, map[ifmgr.ID]*incarnation{}
 	for _, name := range []string{"west", "east", "wan"} {
-		if _, err := s.namespace(name); err != nil {
+		if err := s.namespace(name); err != nil {
 			return err
 		}
 	}
@@ -89,15 +89,15 @@ func (s *stage) build(ctx context.Context) error {
 }
 
 // namespace makes one, and puts it where strike finds it.
-func (s *stage) namespace(name string) (*netlab.Namespace, error) {
+func (s *stage) namespace(name string) error {
 	ns, err := netlab.NewNamespace(fmt.Sprintf("%s%d-%s", namePrefix, os.Getpid(), name))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ns[name] = ns
-	return ns, nil
+	return nil
 }
 
 // serve opens the control socket, so that the demo can be looked at.

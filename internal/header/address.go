@@ -12,16 +12,6 @@ var (
 // IsMulticast reports whether a names a group, ff00::/8, RFC 4291 §2.7.
 func IsMulticast(a *[16]byte) bool { return a[0] == 0xff }
 
-// MulticastScope is how far the group a reaches, RFC 4291 §2.7 and RFC 7346 §2:
-// 1 interface, 2 link, 5 site, 14 global. It is 0, which is reserved, when a is
-// no group.
-func MulticastScope(a *[16]byte) uint8 {
-	if !IsMulticast(a) {
-		return 0
-	}
-	return a[1] & 0xf
-}
-
 // IsUnspecified reports whether a is ::, RFC 4291 §2.5.2.
 func IsUnspecified(a *[16]byte) bool { return *a == [16]byte{} }
 

@@ -51,6 +51,11 @@ func SolicitedNode(a *[16]byte) [16]byte {
 	return [16]byte{0: 0xff, 1: 0x02, 11: 1, 12: 0xff, 13: a[13], 14: a[14], 15: a[15]}
 }
 
+// LinkLocalOf is the link-local address made of a MAC, RFC 2464 §5.
+func LinkLocalOf(m *MAC) [16]byte {
+	return [16]byte{0: 0xfe, 1: 0x80, 8: m[0] ^ 2, 9: m[1], 10: m[2], 11: 0xff, 12: 0xfe, 13: m[3], 14: m[4], 15: m[5]}
+}
+
 // IsSolicitedNode reports whether a is in ff02::1:ff00:0/104, RFC 4291 §2.7.1.
 func IsSolicitedNode(a *[16]byte) bool {
 	return [13]byte(a[:13]) == [13]byte{0: 0xff, 1: 0x02, 11: 1, 12: 0xff}

@@ -101,13 +101,3 @@ func TestAddressPredicatesAgreeWithNetip(t *testing.T) {
 		}
 	}
 }
-
-func TestMulticastScope(t *testing.T) {
-	for s, want := range map[string]uint8{
-		"ff01::1": 1, "ff02::1": 2, "ff15::1": 5, "ff3e::8000:1": 14, "fe82::1": 0, "::": 0,
-	} {
-		if got := header.MulticastScope(addr(s)); got != want {
-			t.Errorf("scope of %s = %d, want %d", s, got, want)
-		}
-	}
-}

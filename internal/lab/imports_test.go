@@ -28,12 +28,12 @@ var picture = map[string][]string{
 	"internal/httpd":   nil,
 	"internal/router":  {"dataplane", "fib", "ifmgr", "rib", "internal/config", "internal/epoch", "internal/link", "internal/loop"},
 
-	"dataplane": {"fib", "ifmgr", "ifmgr/nd", "internal/epoch", "internal/header", "internal/link", "internal/loop", "internal/reassembly"},
+	"dataplane": {"fib", "ifmgr", "ifmgr/nd", "internal/epoch", "internal/header", "internal/link", "internal/loop", "internal/rate", "internal/reassembly"},
 	"rib":       {"fib", "ifmgr", "internal/loop"},
 	"fib":       {"ifmgr", "internal/epoch", "internal/link", "internal/loop"},
 	"ifmgr":     {"ifmgr/nd", "internal/config", "internal/epoch", "internal/header", "internal/link", "internal/loop", "pppoe", "pppoe/ppp"},
 
-	"ifmgr/nd": {"internal/header"},
+	"ifmgr/nd": {"internal/header", "internal/rate"},
 
 	"pppoe":     {"pppoe/ppp"},
 	"pppoe/ppp": {},
@@ -45,6 +45,7 @@ var picture = map[string][]string{
 	"internal/header": {},
 	"internal/config": {},
 	"internal/events": {},
+	"internal/rate":   {},
 
 	"internal/reassembly": {"internal/header"},
 

@@ -35,7 +35,7 @@ var fullTable = sync.OnceValues(func() ([]netip.Prefix, error) {
 	if err != nil {
 		return nil, fmt.Errorf("full table: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // nothing was written
+	defer f.Close() // nothing was written
 	return readPrefixes(f)
 })
 

@@ -6,111 +6,68 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
-	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// packetBuffer is what the kernel may hold of frames that are larger than a slot
-// of the ring, and of what is on its way out.
-const packetBuffer = 8 << 20
-
 // A PacketSocket is an Ethernet port on a link of the kernel's, packet(7). It sees
-// what the link receives before the kernel's own stack does, and beside it. One
-// is for one incarnation of the link: when that is deleted or moves to another
-// namespace, the port is gone, whatever comes under its name.
+// what the link receives before the kernel's own stack does, and beside it. It has
+// one queue or several, each a socket with a Receiver; the kernel keeps a flow on
+// one of them. It is for one incarnation of the link: when that is deleted or moves
+// to another namespace, the port is gone, whatever comes under its name.
 type PacketSocket struct {
-	file *os.File // the only owner of the descriptor
-	raw  syscall.RawConn
-	fd   int // valid until Close, which waits for a grace period
-	name string
-	ring *ring
-	more []*PacketSocket // that share what is received, see spread; only the first one sends
+	name   string
+	queues []*socket
 
 	own bool          // has a MAC of its own, not the link's
 	mac atomic.Uint64 // the last six bytes
 
-	rx      func(fd uintptr) bool // receive, bound once
-	batch   *Batch                // of the Recv in progress
 	stopped atomic.Bool
 	severed atomic.Bool
+	single  atomic.Bool // the kernel takes no runs
 }
 
 // OpenPacketSocket opens a link in the caller's network namespace, with so many
 // queues. A MAC of zero is the link's own; with another the router is a node of its
 // own on that link. Needs CAP_NET_RAW.
 func OpenPacketSocket(name string, mac [6]byte, queues int) (*PacketSocket, error) {
-	s, err := openPacketSocket(name, mac, queues)
-	if err != nil {
-		return nil, fmt.Errorf("open link %s: %w", name, err)
-	}
-	return s, nil
-}
-
-func openPacketSocket(name string, mac [6]byte, queues int) (*PacketSocket, error) {
-	s, err := newPacketSocket(name)
-	if err != nil {
-		return nil, err
-	}
-	s.own = mac != [6]byte{}
+	s := &PacketSocket{name: name, own: mac != [6]byte{}}
 	s.noteMAC(mac)
-	index, err := s.listen()
-	if err == nil {
-		err = s.join(index)
-	}
-	if err == nil {
-		err = s.spread(queues)
-	}
-	if err != nil {
-		return nil, errors.Join(err, s.Close())
+	if err := s.open(queues); err != nil {
+		return nil, fmt.Errorf("open link %s: %w", name, errors.Join(err, s.Close()))
 	}
 	return s, nil
 }
 
-// newPacketSocket makes a socket that is deaf.
-func newPacketSocket(name string) (*PacketSocket, error) {
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if errors.Is(err, unix.EPERM) {
-		return nil, fmt.Errorf("CAP_NET_RAW is needed: %w", err)
+func (s *PacketSocket) open(queues int) error {
+	for range queues {
+		q, err := openSocket(s)
+		if err != nil {
+			return err
+		}
+		s.queues = append(s.queues, q)
 	}
+	index, err := indexOf(s.queues[0].fd, s.name)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s := &PacketSocket{file: os.NewFile(uintptr(fd), "link "+name), fd: fd, name: name}
-	s.rx = s.receive
-	if s.raw, err = s.file.SyscallConn(); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	return s, nil
-}
-
-// listen has it hear the link, whose number it returns.
-func (s *PacketSocket) listen() (index int, err error) {
-	if index, err = indexOf(s.fd, s.name); err != nil {
-		return 0, err
-	}
-	// What we send is not to come back; superframes pass whole.
-	for _, opt := range []int{unix.PACKET_IGNORE_OUTGOING, unix.PACKET_VNET_HDR} {
-		if err := unix.SetsockoptInt(s.fd, unix.SOL_PACKET, opt, 1); err != nil {
-			return 0, fmt.Errorf("set option %d: %w", opt, err)
+	for _, q := range s.queues {
+		if err := q.bind(index); err != nil {
+			return err
 		}
 	}
-	growBuffers(s.fd)
-	if s.ring, err = openRing(s.fd); err != nil {
-		return 0, fmt.Errorf("make ring: %w", err)
+	if err := fanOut(s.queues); err != nil {
+		return fmt.Errorf("fan out: %w", err)
 	}
-	// Deaf until now: nothing of other links is in the ring.
-	err = unix.Bind(s.fd, &unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_ALL), Ifindex: index})
-	if errors.Is(err, unix.ENODEV) {
-		return 0, ErrNotExist // went a moment ago
+	if err := s.join(index); err != nil {
+		return err
 	}
-	if err != nil {
-		return 0, err
+	for _, q := range s.queues {
+		if err := q.filter(hearIncoming); err != nil {
+			return err
+		}
 	}
-	// One that is down says so, once.
-	_, err = unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_ERROR)
-	return index, err
+	return nil
 }
 
 // indexOf finds a link in the socket's own namespace.
@@ -126,23 +83,15 @@ func indexOf(fd int, name string) (int, error) {
 	return int(ifr.Uint32()), err
 }
 
-// growBuffers asks for what CAP_NET_ADMIN permits, or else the system.
-func growBuffers(fd int) {
-	for force, opt := range map[int]int{unix.SO_RCVBUFFORCE: unix.SO_RCVBUF, unix.SO_SNDBUFFORCE: unix.SO_SNDBUF} {
-		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, packetBuffer) != nil {
-			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, opt, packetBuffer) // takes less, and never fails
-		}
-	}
-}
-
 // join has the link pass up what is for the router: groups, as the kernel that is
 // silenced joins none, and the MAC that is not the link's.
 func (s *PacketSocket) join(index int) error {
-	if _, err := s.refresh(); err != nil {
+	fd := s.queues[0].fd
+	if _, err := s.refresh(fd); err != nil {
 		return err
 	}
 	all := unix.PacketMreq{Ifindex: int32(index), Type: unix.PACKET_MR_ALLMULTI}
-	if err := unix.SetsockoptPacketMreq(s.fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &all); err != nil {
+	if err := unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &all); err != nil {
 		return fmt.Errorf("hear all groups: %w", err)
 	}
 	if !s.own {
@@ -151,15 +100,15 @@ func (s *PacketSocket) join(index int) error {
 	mac := s.HardwareAddr()
 	one := unix.PacketMreq{Ifindex: int32(index), Type: unix.PACKET_MR_UNICAST, Alen: uint16(len(mac))}
 	copy(one.Address[:], mac[:])
-	if err := unix.SetsockoptPacketMreq(s.fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &one); err != nil {
+	if err := unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &one); err != nil {
 		return fmt.Errorf("hear %x: %w", mac, err)
 	}
 	return nil
 }
 
 // refresh asks the kernel for the link's number, and notes its address.
-func (s *PacketSocket) refresh() (index int, err error) {
-	sa, err := unix.Getsockname(s.fd)
+func (s *PacketSocket) refresh(fd int) (index int, err error) {
+	sa, err := unix.Getsockname(fd)
 	if err != nil {
 		return 0, err
 	}
@@ -192,137 +141,62 @@ func (s *PacketSocket) HardwareAddr() (mac [6]byte) {
 // Name is the link's name when it was opened.
 func (s *PacketSocket) Name() string { return s.name }
 
-// Recv implements Receiver. One goroutine at a time. The end of the link wakes
-// nobody: whoever hears of it asks with Probe, and interrupts.
-func (s *PacketSocket) Recv(b *Batch) error {
-	s.batch = b
-	if err := s.raw.Read(s.rx); err != nil {
-		if s.stopped.Load() || errors.Is(err, os.ErrDeadlineExceeded) {
-			return ErrInterrupted
-		}
-		return fmt.Errorf("%w: %w", ErrGone, err)
+// Receivers implements Queued.
+func (s *PacketSocket) Receivers() []Receiver {
+	all := make([]Receiver, len(s.queues))
+	for i, q := range s.queues {
+		all[i] = q
 	}
-	return nil
+	return all
 }
 
-// receive takes frames until none waits or the batch is full. It reports false to
-// sleep until there are some, holding no arena meanwhile.
-func (s *PacketSocket) receive(fd uintptr) bool {
-	b := s.batch
-	b.begin()
-	for b.room() {
-		in, ok := s.ring.peek()
-		if !ok {
-			break
-		}
-		s.take(b, in, int(fd))
-		s.ring.free(in)
-	}
-	if b.Len() == 0 {
-		b.End()
-		return false
-	}
-	return true
-}
-
-// take copies a frame into the batch. One that is in neither place whole is cut:
-// the queue was full.
-func (s *PacketSocket) take(b *Batch, in slot, fd int) {
-	p := b.arena.next(MaxFrame)
-	h := p.buf[Headroom-vnetHeaderSize:]
-	n := 0
-	if in.queued() {
-		n = readQueued(fd, h)
-	} else {
-		n = copy(h, in.bytes())
-	}
-	if n < vnetHeaderSize+etherHeader {
-		return
-	}
-	p.end = Headroom + n - vnetHeaderSize
-	p.Offload.decode(h, p.Bytes(), networkOffset(p.Bytes()))
-	if tpid, tci, ok := in.tag(); ok {
-		p.pushTag(tpid, tci)
-	}
-	p.popPriorityTag()
-	b.arena.keep(p)
-	b.Push(p)
-}
+// Recv implements Receiver for a port with one queue.
+func (s *PacketSocket) Recv(b *Batch) error { return s.queues[0].Recv(b) }
 
 // Send implements Sender.
 func (s *PacketSocket) Send(v *Vector) error {
 	if s.severed.Load() {
 		return ErrSevered
 	}
-	var last error
-	rest := v.pkts[:v.n]
-	v.n = 0
-	for pardon := true; len(rest) > 0; {
-		n, err := sendmmsg(s.fd, rest)
-		rest = rest[n:]
-		switch {
-		case err == nil:
-		case errors.Is(err, unix.EINTR):
-		case errors.Is(err, unix.ENETDOWN) && pardon:
-			pardon = false // it may be about a moment ago: the socket keeps an error until it is told
-		default:
-			last = refusal(err)
-			left := 1 // the others may be better packets
-			if !errors.Is(last, ErrRejected) {
-				left = len(rest)
-			}
-			v.n += copy(v.pkts[v.n:], rest[:left])
-			rest = rest[left:]
-		}
-	}
-	return last
+	return s.queues[v.Queue%len(s.queues)].send(v)
 }
 
-// refusal says why the kernel did not take a packet.
-func refusal(err error) error {
-	switch {
-	case errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENOTSOCK):
-		return ErrGone
-	case errors.Is(err, unix.ENETDOWN):
-		return ErrDown
-	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.ENOMEM):
-		return ErrFull
+// Missed is how many frames the kernel had no room for, so far: they came faster than
+// they were read. One goroutine at a time.
+func (s *PacketSocket) Missed() (n uint64) {
+	for _, q := range s.queues {
+		n += q.count()
 	}
-	return ErrRejected
+	return n
 }
 
 // Interrupt implements Port.
-func (s *PacketSocket) Interrupt() { _ = s.every((*PacketSocket).interrupt) } // never fails
-
-func (s *PacketSocket) interrupt() error {
+func (s *PacketSocket) Interrupt() {
 	s.stopped.Store(true)
-	_ = s.file.SetReadDeadline(time.Unix(1, 0)) // fails only on a closed file, which has no readers
-	return nil
+	for _, q := range s.queues {
+		q.interrupt()
+	}
 }
 
 // Close implements Port. The link stays.
-func (s *PacketSocket) Close() error { return s.every((*PacketSocket).close) }
-
-func (s *PacketSocket) close() error {
-	var err error
-	if s.ring != nil {
-		err = s.ring.close()
-		s.ring = nil // the address may be another's soon
+func (s *PacketSocket) Close() (err error) {
+	for _, q := range s.queues {
+		err = errors.Join(err, q.close())
 	}
-	return errors.Join(err, s.file.Close())
+	return err
 }
 
-// Sever implements Port: a dead file takes the descriptor's place.
-func (s *PacketSocket) Sever() error { return s.every((*PacketSocket).sever) }
-
-func (s *PacketSocket) sever() error {
+// Sever implements Port: a dead file takes each descriptor's place.
+func (s *PacketSocket) Sever() (err error) {
 	s.severed.Store(true)
-	_ = s.interrupt() // never fails
-	err := os.ErrClosed
-	if s.raw.Control(func(fd uintptr) { err = errors.Join(bury(int(fd)), s.ring.sever()) }) != nil || err == nil {
-		return nil // closed is as dead as it gets
+	s.Interrupt()
+	for _, q := range s.queues {
+		err = errors.Join(err, q.sever())
 	}
-	return fmt.Errorf("sever %s: %w", s.name, err)
+	if err != nil {
+		return fmt.Errorf("sever %s: %w", s.name, err)
+	}
+	return nil
 }
 
 // Probe asks the descriptor, the only judge of its link: nil is up and running,
@@ -352,10 +226,10 @@ func (s *PacketSocket) Locate() (name string, ns *os.File, err error) {
 
 // look asks for the link's name and flags, and notes its address.
 func (s *PacketSocket) look() (name string, flags uint16, err error) {
-	closed := s.raw.Control(func(fd uintptr) {
+	closed := s.queues[0].raw.Control(func(fd uintptr) {
 		for { // until it was not renamed in between
 			var index int
-			if index, err = s.refresh(); err != nil {
+			if index, err = s.refresh(int(fd)); err != nil {
 				return
 			}
 			var ifr *unix.Ifreq
@@ -374,11 +248,4 @@ func (s *PacketSocket) look() (name string, flags uint16, err error) {
 		}
 	})
 	return name, flags, errors.Join(closed, err)
-}
-
-// networkOrder turns a number around, unless it lies right in memory already.
-func networkOrder(v uint16) uint16 {
-	var b [2]byte
-	binary.BigEndian.PutUint16(b[:], v)
-	return binary.NativeEndian.Uint16(b[:])
 }

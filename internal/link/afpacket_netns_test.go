@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net"
 	"os"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -295,82 +293,4 @@ func TestPacketSocketDoesNotAllocate(t *testing.T) {
 			t.Errorf("%v allocations for three frames of %d bytes, want none", n, size)
 		}
 	}
-}
-
-// TestPacketSocketSpreadsFlows has several queues read one link. What is in a PPPoE
-// session, IPv6 and IPv4, is spread over them: each flow comes by one queue, whole and
-// in order, and nothing comes twice.
-func TestPacketSocketSpreadsFlows(t *testing.T) {
-	nstest.Privileged(t)
-	nstest.NoLeaks(t)
-	cable(t)
-	const queues, flows, packets = 4, 64, 20
-	s, err := link.OpenPacketSocket("near", [6]byte{}, queues)
-	check(t, err)
-	out, err := netlab.OpenInjector(self(t), "far")
-	check(t, err)
-	defer out.Close() //nolint:errcheck // nothing is lost
-	var join sync.WaitGroup
-	came := make([][][]byte, queues) // by queue: flow and number of each packet
-	var n atomic.Int32
-	for i, r := range s.Receivers() {
-		join.Go(func() {
-			b := link.NewBatch(link.NewPool(1))
-			for r.Recv(b) == nil {
-				for j := range b.Len() {
-					came[i] = append(came[i], bytes.Clone(b.At(j).Bytes()[62:64]))
-					n.Add(1)
-				}
-				b.End()
-			}
-		})
-	}
-	for number := range byte(packets) {
-		for flow := range byte(flows) {
-			check(t, out.Send(0x8864, inSession(flow, number)))
-		}
-	}
-	for n.Load() < flows*packets {
-		time.Sleep(time.Millisecond)
-	}
-	s.Interrupt()
-	join.Wait()
-	check(t, s.Close())
-	used, by := 0, map[byte]int{}
-	for i, all := range came {
-		if len(all) > 0 {
-			used++
-		}
-		next := map[byte]byte{}
-		for _, p := range all {
-			flow, number := p[0], p[1]
-			if q, ok := by[flow]; ok && q != i || next[flow] != number {
-				t.Fatalf("queue %d: packet %d of flow %d, want %d; the flow is of queue %d", i, number, flow, next[flow], q)
-			}
-			by[flow] = i
-			next[flow]++
-		}
-	}
-	if used < 2 || len(by) != flows {
-		t.Errorf("%d queues have %d flows, want several and %d", used, len(by), flows)
-	}
-}
-
-// inSession is a packet of a flow in a PPPoE session: IPv4 if the flow is odd. Flow
-// and number are at 62, behind the IPv6 header.
-func inSession(flow, number byte) []byte {
-	b := make([]byte, 80)
-	copy(b, []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 9, 0x88, 0x64, 0x11, 0, 0, 7, 0, 60, 0, 0x57})
-	ip := b[22:]
-	ip[0], ip[5], ip[6], ip[7] = 6<<4, 18, 59, 64
-	copy(ip[8:], []byte{0x20, 1, 0xd, 0xb8, 15: flow})
-	copy(ip[24:], []byte{0x20, 1, 0xd, 0xb8, 15: 1})
-	if flow%2 == 1 {
-		b[21] = 0x21
-		clear(ip)
-		ip[0], ip[3], ip[8], ip[9] = 0x45, 58, 64, 253
-		copy(ip[12:], []byte{10, 0, 0, flow, 10, 0, 1, 1})
-	}
-	b[62], b[63] = flow, number
-	return b
 }

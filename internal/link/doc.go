@@ -13,7 +13,7 @@
 //	              ▲                 vnet header directly before the packet,
 //	              └ vnet header     so that it is read and written in one call
 //
-// Files in reading order: packet.go, offload.go, segment.go, arena.go, port.go,
-// tun.go, queue.go, sleep.go, rawio.go, frame.go, tap.go, afpacket.go, ring.go,
-// mmsg.go, vlan.go, pipe.go.
+// Files in reading order: packet.go, offload.go, segment.go, run.go, arena.go, port.go,
+// tun.go, queue.go, sleep.go, rawio.go, frame.go, tap.go, afpacket.go, socket.go,
+// ring.go, mmsg.go, vlan.go, pipe.go.
 package link

@@ -14,7 +14,7 @@ func BatchOf(pkts ...[]byte) *Batch {
 }
 
 // FD is the descriptor's number.
-func (s *PacketSocket) FD() int { return s.fd }
+func (s *PacketSocket) FD() int { return s.queues[0].fd }
 
 // BatchOfFrame is a batch of the packet that a TUN reads as the virtio-net header h
 // and pkt.

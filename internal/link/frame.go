@@ -17,13 +17,15 @@ import "encoding/binary"
 const (
 	etherAddrs  = 12 // bytes of the two addresses
 	etherHeader = 14
-	tagSize     = 4
 	maxTags     = 2 // that are looked behind: of a provider, and of a customer
 	tagID       = 0x0fff
 )
 
+// TagSize is what a VLAN tag takes of a frame, in bytes.
+const TagSize = 4
+
 // MaxFrame is the largest frame: the largest packet in one with two tags.
-const MaxFrame = MaxPacket + etherHeader + maxTags*tagSize
+const MaxFrame = MaxPacket + etherHeader + maxTags*TagSize
 
 // A TPID is the type that announces a VLAN tag, IEEE 802.1Q §9.6.
 type TPID uint16
@@ -45,14 +47,14 @@ func networkOffset(frame []byte) int {
 		if len(frame) < at || !announcesTag(binary.BigEndian.Uint16(frame[at-2:])) {
 			break
 		}
-		at += tagSize
+		at += TagSize
 	}
 	return at
 }
 
 // tagOf is the outermost tag of a frame; ok is false if it has none.
 func tagOf(frame []byte) (tpid TPID, tci uint16, ok bool) {
-	if len(frame) < etherHeader+tagSize {
+	if len(frame) < etherHeader+TagSize {
 		return 0, 0, false
 	}
 	tpid = TPID(binary.BigEndian.Uint16(frame[etherAddrs:]))
@@ -61,9 +63,9 @@ func tagOf(frame []byte) (tpid TPID, tci uint16, ok bool) {
 
 // pushTag puts a tag behind the frame's addresses. There is headroom for it.
 func (p *Packet) pushTag(tpid TPID, tci uint16) {
-	p.Prepend(tagSize)
+	p.Prepend(TagSize)
 	b := p.Bytes()
-	copy(b, b[tagSize:][:etherAddrs])
+	copy(b, b[TagSize:][:etherAddrs])
 	binary.BigEndian.PutUint16(b[etherAddrs:], uint16(tpid))
 	binary.BigEndian.PutUint16(b[etherHeader:], tci)
 }
@@ -71,8 +73,8 @@ func (p *Packet) pushTag(tpid TPID, tci uint16) {
 // popTag takes the outermost tag out of the frame, which has one.
 func (p *Packet) popTag() {
 	b := p.Bytes()
-	copy(b[tagSize:], b[:etherAddrs])
-	p.TrimFront(tagSize)
+	copy(b[TagSize:], b[:etherAddrs])
+	p.TrimFront(TagSize)
 }
 
 // popPriorityTag takes out a tag that says no VLAN: such a frame is of none

@@ -134,7 +134,7 @@ func FuzzTags(f *testing.F) {
 		}
 		was := p.Offload
 		p.popTag()
-		if len(p.Bytes()) != len(in)-tagSize || networkOffset(p.Bytes()) > networkOffset(in) {
+		if len(p.Bytes()) != len(in)-TagSize || networkOffset(p.Bytes()) > networkOffset(in) {
 			t.Fatalf("%x without its tag is %x", in, p.Bytes())
 		}
 		spoiled := p.Offload.Bad()

@@ -27,6 +27,7 @@ type queue struct {
 	t     *TUN
 	fd    int // valid until close, which waits for a grace period
 	sleep *sleeper
+	runs  bool // the device takes superframes of UDP
 
 	// Who asks the device is on another goroutine than who closes it, and when it is
 	// closed its name must be free. Never taken per batch.
@@ -56,7 +57,9 @@ func newQueue(t *TUN, fd int) (*queue, string, error) {
 	}
 	// The library asks for offloads without ECN; a kernel older than 6.2 has no
 	// USO, and then cuts UDP itself.
+	q.runs = true
 	if err := unix.IoctlSetInt(q.fd, unix.TUNSETOFFLOAD, tunOffloads|tunUDPOffloads); err != nil {
+		q.runs = false
 		err = unix.IoctlSetInt(q.fd, unix.TUNSETOFFLOAD, tunOffloads)
 		if err != nil {
 			return nil, "", errors.Join(fmt.Errorf("set offloads: %w", err), unix.Close(q.fd))
@@ -70,7 +73,7 @@ func newQueue(t *TUN, fd int) (*queue, string, error) {
 
 // adopt takes f, and returns another descriptor of the same device.
 func adopt(f *os.File) (fd int, err error) {
-	defer f.Close() //nolint:errcheck // the other one keeps the device
+	defer f.Close() // the other one keeps the device
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return 0, err
@@ -157,9 +160,33 @@ func (q *queue) received(ep int, err error) (done bool) {
 	return true
 }
 
-func (q *queue) write(p *Packet) error {
-	p.Offload.encode(p.buf[p.off-vnetHeaderSize : p.off])
-	err := rawWrite(q.fd, p.buf[p.off-vnetHeaderSize:p.end])
+// send takes the packets out of v that the device took, and returns why the last
+// of the others was not.
+func (q *queue) send(v *Vector) (last error) {
+	rest := v.pkts[:v.n]
+	v.n = 0
+	for len(rest) > 0 {
+		n := 1
+		if q.runs {
+			n = follow(rest, q.t.frames)
+		}
+		if err := q.write(rest[:n]); err != nil {
+			last = err
+			v.n += copy(v.pkts[v.n:], rest[:n])
+		}
+		rest = rest[n:]
+	}
+	return last
+}
+
+func (q *queue) write(run []*Packet) error {
+	var err error
+	if p := run[0]; len(run) == 1 {
+		p.Offload.encode(p.buf[p.off-vnetHeaderSize : p.off])
+		err = rawWrite(q.fd, p.buf[p.off-vnetHeaderSize:p.end])
+	} else {
+		err = q.writeTogether(run)
+	}
 	switch {
 	case err == nil:
 		return nil
@@ -171,6 +198,12 @@ func (q *queue) write(p *Packet) error {
 		return ErrFull
 	}
 	return ErrRejected
+}
+
+func (q *queue) writeTogether(run []*Packet) error {
+	var room [VectorSize]unix.Iovec
+	defer part(run)
+	return rawWritev(q.fd, join(room[:0], run))
 }
 
 // control calls fn with the descriptor, which can't be closed meanwhile; it fails

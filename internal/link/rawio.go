@@ -35,6 +35,15 @@ func rawWrite(fd int, b []byte) error {
 	return err
 }
 
+// rawWritev writes one packet that is in pieces.
+func rawWritev(fd int, pieces []unix.Iovec) error {
+	_, _, errno := syscall.RawSyscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(&pieces[0])), uintptr(len(pieces)))
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
 // rawCall wants a b that is not empty.
 func rawCall(trap uintptr, fd int, b []byte) (int, error) {
 	n, _, errno := syscall.RawSyscall(trap, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))

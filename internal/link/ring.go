@@ -22,7 +22,7 @@ const (
 	ringBlock = 128 << 10 // what the kernel allocates at once
 )
 
-// A ring belongs to the one who receives.
+// A ring is of one socket, and belongs to the one who receives.
 type ring struct {
 	mem  []byte
 	next int

@@ -24,7 +24,7 @@ func slotOf(h unix.Tpacket2Hdr, vnet, frame []byte) []byte {
 func taken(mem []byte) *Batch {
 	b := NewBatch(NewPool(1))
 	b.begin()
-	new(PacketSocket).take(b, slot{(*unix.Tpacket2Hdr)(unsafe.Pointer(&mem[0])), mem}, -1)
+	take(b, slot{(*unix.Tpacket2Hdr)(unsafe.Pointer(&mem[0])), mem}, -1)
 	return b
 }
 

@@ -66,15 +66,22 @@ func (c *cutter) cut(t *testing.T, vnet, pkt []byte, want int) (segments [][]byt
 	b := link.BatchOfFrame(vnet, pkt)
 	defer b.End()
 	check(t, c.in.Send(&b.Vector))
+	return c.read(t, header.IPv6(pkt).Destination(), want)
+}
+
+// read returns so many packets that come out on the other side for an address; fewer
+// if they do not come in time.
+func (c *cutter) read(t *testing.T, to netip.Addr, want int) (segments [][]byte) {
+	t.Helper()
 	buf := make([]byte, link.MaxPacket)
 	for len(segments) < want {
 		fds := []unix.PollFd{{Fd: int32(c.out), Events: unix.POLLIN}}
-		if n, err := unix.Poll(fds, int((time.Second).Milliseconds())); n == 0 && err == nil {
+		if n, err := unix.Poll(fds, int(time.Second.Milliseconds())); n == 0 && err == nil {
 			break
 		}
 		n, err := unix.Read(c.out, buf)
 		check(t, err)
-		if header.IPv6(buf[:n]).Destination() == header.IPv6(pkt).Destination() { // and no solicitation of the kernel's
+		if header.IPv6(buf[:n]).Destination() == to { // and no solicitation of the kernel's
 			segments = append(segments, bytes.Clone(buf[:n]))
 		}
 	}

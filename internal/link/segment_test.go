@@ -142,7 +142,7 @@ var supers = map[string]super{
 
 // AnySuper is a superframe of several segments.
 func AnySuper(r *rand.Rand) super {
-	s := super{gso: gsoTCPv6, size: 1 + r.IntN(1300), flags: header.FlagACK | uint8(r.IntN(256))&(everyFlag)}
+	s := super{gso: gsoTCPv6, size: 1 + r.IntN(1300), flags: header.FlagACK | uint8(r.IntN(256))&everyFlag}
 	s.extensions = []int{0, 0, 8, 16}[r.IntN(4)]
 	s.payload = s.size + 1 + r.IntN(min(40*s.size, 60_000))
 	switch r.IntN(3) {

@@ -215,8 +215,7 @@ func (t *TUN) Send(v *Vector) error {
 	if t.severed.Load() {
 		return ErrSevered // the dead file would take it all
 	}
-	q := t.queues[v.Queue%len(t.queues)]
-	return v.each(q.write)
+	return t.queues[v.Queue%len(t.queues)].send(v)
 }
 
 // Interrupt implements Port.

@@ -574,30 +574,36 @@ func TestPacketsAreReadWholeAndInOrder(t *testing.T) {
 
 // flowPacket is the n-th packet of a flow.
 func flowPacket(flow, n int) []byte {
-	data := binary.BigEndian.AppendUint32(nil, uint32(n))
-	return lab.UDP("2001:db8:1::1", "2001:db8:2::2", uint16(1000+flow), 9, data)
+	return lab.UDP("2001:db8:1::1", "2001:db8:2::2", uint16(1000+flow), 9, mark(flow, n))
+}
+
+// mark ends the n-th packet of a flow.
+func mark(flow, n int) []byte {
+	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, uint32(flow)), uint32(n))
 }
 
 // queues reads from every queue of a device until it has had so many packets of
-// flows, and tells which queue had which flow, in the order it came.
-func queues(t *testing.T, d *link.TUN, want int) []map[uint16][]uint32 {
+// this size, which end in their mark, and tells which queue had which flow, in the
+// order it came.
+func queues(t *testing.T, d both, want, size int) []map[uint32][]uint32 {
 	t.Helper()
 	var left atomic.Int64
 	left.Store(int64(want))
-	all := make([]map[uint16][]uint32, len(d.Receivers()))
+	receivers := d.(link.Queued).Receivers()
+	all := make([]map[uint32][]uint32, len(receivers))
 	var readers sync.WaitGroup
-	for i, rx := range d.Receivers() {
-		all[i] = map[uint16][]uint32{}
+	for i, rx := range receivers {
+		all[i] = map[uint32][]uint32{}
 		readers.Go(func() {
 			b := link.NewBatch(link.NewPool(1))
 			for rx.Recv(b) == nil {
 				for j := range b.Len() {
 					p := b.At(j).Bytes()
-					if len(p) != 52 || p[6] != header.ProtoUDP {
+					if len(p) != size {
 						continue // the kernel's own
 					}
-					flow := binary.BigEndian.Uint16(p[40:])
-					all[i][flow] = append(all[i][flow], binary.BigEndian.Uint32(p[48:]))
+					flow := binary.BigEndian.Uint32(p[size-8:])
+					all[i][flow] = append(all[i][flow], binary.BigEndian.Uint32(p[size-4:]))
 					if left.Add(-1) == 0 {
 						d.Interrupt()
 					}
@@ -608,6 +614,31 @@ func queues(t *testing.T, d *link.TUN, want int) []map[uint16][]uint32 {
 	}
 	readers.Wait()
 	return all
+}
+
+// wantInOrder wants each flow on one queue, in order, and no queue to have all.
+func wantInOrder(t *testing.T, all []map[uint32][]uint32, flows int) {
+	t.Helper()
+	got := map[uint32]bool{}
+	for i, flowsOf := range all {
+		if flows > 1 && (len(flowsOf) == 0 || len(flowsOf) == flows) {
+			t.Errorf("queue %d has %d of %d flows", i, len(flowsOf), flows)
+		}
+		for flow, numbers := range flowsOf {
+			if got[flow] {
+				t.Errorf("flow %d is on two queues", flow)
+			}
+			got[flow] = true
+			for n := range numbers {
+				if numbers[n] != uint32(n) {
+					t.Fatalf("flow %d came as %v", flow, numbers)
+				}
+			}
+		}
+	}
+	if len(got) != flows {
+		t.Errorf("%d flows came, want %d", len(got), flows)
+	}
 }
 
 // Each flow is on one queue, in order, and no queue has all.
@@ -627,23 +658,7 @@ func TestQueuesKeepFlowsInOrder(t *testing.T) {
 		}
 	}
 	check(t, in.Close())
-	got := map[uint16]bool{}
-	for i, flowsOf := range queues(t, d, flows*each) {
-		if len(flowsOf) == 0 || len(flowsOf) == flows {
-			t.Errorf("queue %d has %d of %d flows", i, len(flowsOf), flows)
-		}
-		for flow, numbers := range flowsOf {
-			if got[flow] {
-				t.Errorf("flow %d is on two queues", flow)
-			}
-			got[flow] = true
-			for n := range numbers {
-				if numbers[n] != uint32(n) {
-					t.Fatalf("flow %d came as %v", flow, numbers)
-				}
-			}
-		}
-	}
+	wantInOrder(t, queues(t, d, flows*each, len(flowPacket(0, 0))), flows)
 	check(t, d.Close())
 }
 
@@ -658,7 +673,7 @@ func TestQueueGetsItsAnswers(t *testing.T) {
 	in, err := netlab.OpenInjector(self(t), "r6t")
 	check(t, err)
 	for flow := range flows {
-		pkt := lab.UDP("2001:db8:2::2", "2001:db8:1::1", 9, uint16(1000+flow), make([]byte, 4))
+		pkt := lab.UDP("2001:db8:2::2", "2001:db8:1::1", 9, uint16(1000+flow), mark(flow, 0))
 		// The kernel learns it from the second on, and until then guesses.
 		for range 2 {
 			b := one(t, pkt)
@@ -668,10 +683,10 @@ func TestQueueGetsItsAnswers(t *testing.T) {
 		check(t, in.Send(netlab.EtherTypeIPv6, flowPacket(flow, 0)))
 	}
 	check(t, in.Close())
-	for i, flowsOf := range queues(t, d, flows) {
+	for i, flowsOf := range queues(t, d, flows, len(flowPacket(0, 0))) {
 		for flow := range flowsOf {
-			if int(flow-1000)%2 != i {
-				t.Errorf("flow %d came on queue %d, want %d", flow-1000, i, (flow-1000)%2)
+			if int(flow)%2 != i {
+				t.Errorf("flow %d came on queue %d, want %d", flow, i, flow%2)
 			}
 		}
 	}

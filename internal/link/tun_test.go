@@ -1,6 +1,7 @@
 package link
 
 import (
+	"errors"
 	"os"
 	"runtime"
 	"testing"
@@ -43,7 +44,7 @@ func TestReadOfADeadFileIsItsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	if n, err := rawRead(fd, make([]byte, 1)); n != 0 || err != unix.EBADFD {
+	if n, err := rawRead(fd, make([]byte, 1)); n != 0 || !errors.Is(err, unix.EBADFD) {
 		t.Errorf("read = %d, %v, want 0, %v", n, err, unix.EBADFD)
 	}
 }

@@ -63,7 +63,7 @@ func halt(t *testing.T, l *Loop) (resume func()) {
 func TestDoReturnsTheError(t *testing.T) {
 	l, _ := start(t)
 	want := errors.New("no")
-	if got := l.Do(context.Background(), func(*Turn) error { return want }); got != want {
+	if got := l.Do(context.Background(), func(*Turn) error { return want }); !errors.Is(got, want) {
 		t.Errorf("error = %v, want %v", got, want)
 	}
 }

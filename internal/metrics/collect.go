@@ -202,38 +202,36 @@ func (s sink) states(all []ifmgr.Info) {
 func (s sink) iface(i shown) {
 	s.gauge(ifaceInfo, 1, i.Name, strconv.FormatUint(uint64(i.ID), 10), i.Device.Name, i.Device.Netns, i.Lower)
 	for _, state := range states {
-		is := 0.0
-		if i.State == state {
-			is = 1
-		}
-		s.gauge(ifaceState, is, i.Name, state.String())
+		s.gauge(ifaceState, bit(i.State == state), i.Name, state.String())
 	}
+	s.gauge(ifaceDisabled, bit(i.Disabled), i.Name)
 	s.gauge(ifaceMTU, float64(i.MTU), i.Name)
 	s.counter(rxPackets, i.RxPackets, i.Name)
 	s.counter(rxBytes, i.RxBytes, i.Name)
 	s.counter(txPackets, i.TxPackets, i.Name)
 	s.counter(txBytes, i.TxBytes, i.Name)
 	s.counter(txErrors, i.TxErrors, i.Name)
+	s.counter(rxMissed, i.RxMissed, i.Name)
 	if d := i.Discovery; d != nil {
 		for _, state := range nd.States() {
 			s.gauge(neighbors, float64(d.Neighbors[state]), i.Name, state.String())
 		}
-		is := 0.0
-		if d.Overloaded {
-			is = 1
-		}
-		s.gauge(overloaded, is, i.Name)
+		s.gauge(overloaded, bit(d.Overloaded), i.Name)
 	}
+}
+
+// bit is 1 for what is so.
+func bit(so bool) float64 {
+	if so {
+		return 1
+	}
+	return 0
 }
 
 func (s sink) lines(all []ifmgr.Line) {
 	for _, l := range all {
 		for _, p := range pppoe.Phases() {
-			is := 0.0
-			if l.Phase == p {
-				is = 1
-			}
-			s.gauge(pppoePhase, is, l.Name, p.String())
+			s.gauge(pppoePhase, bit(l.Phase == p), l.Name, p.String())
 		}
 		s.counter(pppoeOpened, l.Stats.Opened, l.Name)
 		for _, c := range pppoe.Causes() {

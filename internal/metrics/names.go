@@ -33,14 +33,16 @@ var (
 	qsAge         = desc("qs_age_seconds", "How long a worker has delayed a grace period; zero if it delays none.", "worker")
 
 	// Interfaces.
-	ifaceInfo  = desc("interface_info", "Identity of an interface and its device.", "iface", "id", "device", "netns", "lower")
-	ifaceState = desc("interface_state", "1 for the state that an interface is in.", "iface", "state")
-	ifaceMTU   = desc("interface_mtu_bytes", "Largest packet that an interface takes.", "iface")
-	rxPackets  = desc("interface_receive_packets_total", "Packets that came in through an interface, in wire segments.", "iface")
-	rxBytes    = desc("interface_receive_bytes_total", "Bytes that came in through an interface.", "iface")
-	txPackets  = desc("interface_transmit_packets_total", "Packets that an interface's device took, in wire segments.", "iface")
-	txBytes    = desc("interface_transmit_bytes_total", "Bytes that an interface's device took.", "iface")
-	txErrors   = desc("interface_transmit_errors_total", "Packets that an interface's device did not take.", "iface")
+	ifaceInfo     = desc("interface_info", "Identity of an interface and its device.", "iface", "id", "device", "netns", "lower")
+	ifaceState    = desc("interface_state", "1 for the state that an interface is in.", "iface", "state")
+	ifaceDisabled = desc("interface_disabled", "1 while an interface takes no IPv6, as somebody else has its hardware address.", "iface")
+	ifaceMTU      = desc("interface_mtu_bytes", "Largest packet that an interface takes.", "iface")
+	rxPackets     = desc("interface_receive_packets_total", "Packets that came in through an interface, in wire segments.", "iface")
+	rxBytes       = desc("interface_receive_bytes_total", "Bytes that came in through an interface.", "iface")
+	txPackets     = desc("interface_transmit_packets_total", "Packets that an interface's device took, in wire segments.", "iface")
+	txBytes       = desc("interface_transmit_bytes_total", "Bytes that an interface's device took.", "iface")
+	rxMissed      = desc("interface_receive_missed_total", "Packets that the kernel had no room for until they were read, on packet ports.", "iface")
+	txErrors      = desc("interface_transmit_errors_total", "Packets that an interface's device did not take.", "iface")
 
 	// Neighbor discovery.
 	neighbors    = desc("neighbors", "Neighbors on an Ethernet link, by state.", "iface", "state")

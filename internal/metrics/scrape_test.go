@@ -98,6 +98,7 @@ func TestScrapeEqualsTheAccount(t *testing.T) {
 		"interface_transmit_bytes_total{iface=b}":            2 * 148,
 		"interface_mtu_bytes{iface=a}":                       1500,
 		"interface_state{iface=a,state=up}":                  1,
+		"interface_disabled{iface=a}":                        0,
 		"interface_state{iface=a,state=down}":                0,
 		"interface_state{iface=b,state=down}":                1,
 		"interface_info{device=,id=1,iface=a,lower=,netns=}": 1,

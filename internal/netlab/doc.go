@@ -31,6 +31,7 @@
 //	mmsg.go     many datagrams a system call
 //	capture.go  packets read off a device
 //	inject.go   packets put on a device
+//	vlan.go     hosts in a VLAN
 //	tag.go      packets that say for which incarnation of a device they are
 //	leg.go      configurations of interfaces that lead here
 //	clock.go    the only place that asks for the time

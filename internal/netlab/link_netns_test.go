@@ -89,8 +89,11 @@ func TestAddressesAreInUseWhenAdded(t *testing.T) {
 		check(t, a.AddAddress("left", netip.PrefixFrom(addrA, 64)))
 		check(t, a.Do(func() error {
 			routes, err := netlink.RouteGet(addrA.AsSlice())
-			if err != nil || len(routes) != 1 || routes[0].Type != unix.RTN_LOCAL {
-				return fmt.Errorf("not in use: %v %v", routes, err)
+			if err != nil {
+				return err
+			}
+			if len(routes) != 1 || routes[0].Type != unix.RTN_LOCAL {
+				return fmt.Errorf("not in use: %v", routes)
 			}
 			return nil
 		}))

@@ -94,7 +94,7 @@ func (w *TagWatch) Close() error {
 }
 
 func (w *TagWatch) read() {
-	defer w.capture.Close() //nolint:errcheck // nothing was written
+	defer w.capture.Close() // nothing was written
 	buf := make([]byte, link.MaxPacket)
 	for {
 		p, err := w.capture.Read(buf)

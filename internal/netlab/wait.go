@@ -50,7 +50,7 @@ func (n *Namespace) watch(ctx context.Context, done func() (bool, error)) error 
 	if err != nil {
 		return err
 	}
-	defer events.Close() //nolint:errcheck // nothing was written
+	defer events.Close() // nothing was written
 	stop := context.AfterFunc(ctx, func() { _ = events.SetReadDeadline(past) })
 	defer stop()
 	for {

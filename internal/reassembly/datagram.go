@@ -27,6 +27,7 @@ type datagram struct {
 	have   int     // bytes in them
 	end    int     // of the packet behind the headers, unknown until the last piece came
 	size   int     // for the bounds
+	marks  uint8   // a bit for each codepoint of congestion that a fragment had, RFC 3168 §5
 
 	// The fragment with offset zero as it came, nil before: its headers are those
 	// of the packet.
@@ -61,6 +62,9 @@ func (d *datagram) add(pkt header.IPv6, r *header.Reached, zone uint64) Verdict 
 	case len(d.pieces) == MaxPieces:
 		return TooMany
 	}
+	if d.marks |= 1 << (pkt.TrafficClass() & 3); d.marks&congested == congested {
+		return Mixed
+	}
 	if !p.more {
 		d.end = p.end()
 	}
@@ -70,6 +74,14 @@ func (d *datagram) add(pkt header.IPv6, r *header.Reached, zone uint64) Verdict 
 	}
 	return Kept
 }
+
+// Of the codepoints, those that do not go together: somebody who says that it was
+// congested, and somebody who could not have said so.
+const (
+	incapable   = 1 << 0
+	experienced = 1 << 3
+	congested   = incapable | experienced
+)
 
 // overlaps reports whether p, which belongs before the i-th piece, contradicts
 // what is there: two say what stands in one place, or where the packet ends.
@@ -115,6 +127,9 @@ func (d *datagram) join() header.IPv6 {
 	}
 	whole[r.NextHeader] = header.Fragment(d.first[r.Offset:]).NextHeader()
 	whole.SetPayloadLength(uint16(payload))
+	if d.marks&experienced != 0 {
+		whole[1] |= 3 << 4 // of the traffic class
+	}
 	return whole
 }
 

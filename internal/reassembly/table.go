@@ -42,13 +42,16 @@ const (
 	NoChain
 	// TooMany means that its packet has more than MaxPieces, and is given up.
 	TooMany
+	// Mixed means that fragments contradict each other about congestion, RFC 3168 §5.3,
+	// and that their packet is given up.
+	Mixed
 )
 
 // Stats counts packets, not fragments.
 type Stats struct {
 	Reassembled uint64
 	TimedOut    uint64 // not complete after Timeout
-	Refused     uint64 // given up for fragments that overlap, are too many or too long
+	Refused     uint64 // given up for fragments that overlap or do not go together, are too many or too long
 	Evicted     uint64 // given up for newer ones, at a bound
 
 	Held, Bytes int // now
@@ -100,7 +103,7 @@ func (t *Table) Add(now time.Time, zone uint64, pkt header.IPv6, r *header.Reach
 	v := d.add(pkt, r, zone)
 	t.account(d, before)
 	switch v {
-	case Overlap, TooMany:
+	case Overlap, TooMany, Mixed:
 		t.stats.Refused++
 		t.clear(d)
 	case Kept:

@@ -107,6 +107,7 @@ func (r *Router) fixed(next *config.Config) error {
 		}
 	}
 	refuse("control", next.Control == r.cfg.Control)
+	refuse("icmp-errors", next.ICMPErrors == r.cfg.ICMPErrors)
 	refuse("log.format", next.Log.Format == r.cfg.Log.Format)
 	refuse("metrics.listen", next.Metrics.Listen == r.cfg.Metrics.Listen)
 	return errors.Join(errs...)
@@ -208,6 +209,7 @@ func settings(a, b config.Interface) (fixed, changed []string) {
 	differ(&changed, "addresses", slices.Equal(a.Addresses, b.Addresses))
 	differ(&changed, "neighbors", slices.Equal(a.Neighbors, b.Neighbors))
 	differ(&changed, "hop-limit", a.HopLimit == b.HopLimit)
+	differ(&changed, "unreachables", a.NoUnreachables == b.NoUnreachables)
 	differ(&changed, "recreate", a.Recreate == b.Recreate)
 	return fixed, changed
 }
@@ -379,6 +381,7 @@ func (r *Router) change(t *loop.Turn, all []config.Interface) {
 		}
 		id, _ := r.Interfaces.Lookup(t, c.Name)
 		r.Interfaces.SetHopLimit(t, id, c.HopLimit)
+		r.Interfaces.SetUnreachables(t, id, !c.NoUnreachables)
 		if !slices.Equal(r.configured(c.Name).Neighbors, c.Neighbors) {
 			r.Interfaces.SetNeighbors(t, id, c)
 		}

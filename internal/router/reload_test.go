@@ -269,6 +269,19 @@ func TestReloadAppliesTheDifference(t *testing.T) {
 			check: wants("blue", true),
 		},
 		{
+			name: "who is told", before: two, after: strings.Replace(two, "{addresses: [2001:db8:2", "{unreachables: false, addresses: [2001:db8:2", 1),
+			plan: []string{"change interface blue: unreachables"},
+			check: func(t *testing.T, d *desk) {
+				d.turn(func(x *loop.Turn) error {
+					id, _ := d.Interfaces.Lookup(x, "blue")
+					if d.Interfaces.Find(x, id).Unreachables() {
+						t.Error("they are told still")
+					}
+					return nil
+				})
+			},
+		},
+		{
 			name: "times and levels", before: two, after: "detach-timeout: 3s\nlog: {level: debug}\n" + two,
 			plan: []string{"change detach-timeout: 1s to 3s", "change log.level: info to debug"},
 		},
@@ -358,10 +371,10 @@ func TestReloadRefuses(t *testing.T) {
 		},
 		{
 			"what can't change in place, all of it at once", nil,
-			"control: /run/other.sock\nlog: {format: console}\nmetrics: {listen: '[::1]:9406'}\n" +
+			"control: /run/other.sock\nicmp-errors: 7\nlog: {format: console}\nmetrics: {listen: '[::1]:9406'}\n" +
 				"interfaces: {red: {mode: attach, mtu: 1400}, blue: {kernel: {txqueuelen: 5}, mtu: 1280}}",
 			[]string{
-				"control can't be changed", "log.format can't be changed", "metrics.listen can't be changed",
+				"control can't be changed", "icmp-errors can't be changed", "log.format can't be changed", "metrics.listen can't be changed",
 				"interface red: mode, mtu can't be changed in place: delete it first (router6d interface del red), then reload",
 				"interface blue: mtu, kernel can't",
 			},

@@ -60,6 +60,7 @@ func New(cfg *config.Config, log *zap.Logger) (*Router, error) {
 		keeper:   ifmgr.NewKeeper(ifs),
 		failures: make(chan error, 1),
 	}
+	r.Plane.LimitErrors(cfg.ICMPErrors)
 	ifs.Hook(ifmgr.Hooks{
 		Attached:   r.Plane.Attached,
 		Up:         r.RIB.Up,

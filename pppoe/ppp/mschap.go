@@ -9,7 +9,7 @@ import (
 	"strings"
 	"unicode/utf16"
 
-	"golang.org/x/crypto/md4"
+	"golang.org/x/crypto/md4" //nolint:staticcheck // broken, and what the protocol is made of
 )
 
 // ntResponse is GenerateNTResponse of RFC 2759 §8.1: 24 bytes.

@@ -76,7 +76,6 @@ func newLine(t *testing.T, identity config.Identity) *sessionLine {
 // round opens a session, and ends it from the far end. The interface is another each
 // time: one that stays would wait before it calls so soon again.
 func (p *sessionLine) round() (wire, gate time.Duration) {
-
 	id := p.add()
 	p.until("open", func(in ifmgr.Info) bool { return in.ID == id && in.State == ifmgr.Up && len(p.ac.Sessions()) == 1 })
 	sent := time.Now()

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -277,23 +278,33 @@ func heapInUse() float64 {
 	return float64(m.HeapAlloc)
 }
 
-// fibLoad fills an empty table in one update.
+// fibLoad fills an empty table in one update, in order and in none.
 func fibLoad(t *testing.T, all []netip.Prefix) {
 	b := newFIBBed(t, 16)
-	ns := contestants(len(all), false,
-		func(int) {
+	shuffled := slices.Clone(all)
+	rng := rand.New(rand.NewPCG(13, 14))
+	rng.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+	ours := func(all []netip.Prefix) func(int) {
+		return func(int) {
 			b.renew(16)
 			b.load(all)
-		},
-		func(int) {
+		}
+	}
+	barts := func(all []netip.Prefix) func(int) {
+		return func(int) {
 			table := new(bart.Table[uint32])
 			for i, p := range all {
 				table.Insert(p, uint32(i%16))
 			}
-		})
-	figure("load_ms", ns[0]*float64(len(all))/1e6)
-	figure("bart_load_ms", ns[1]*float64(len(all))/1e6)
-	ratio("load_vs_bart", ns[0]/ns[1])
+		}
+	}
+	ns := contestants(len(all), false, ours(all), barts(all), ours(shuffled), barts(shuffled))
+	for i, name := range []string{"load", "load_shuffled"} {
+		mine, peer := ns[2*i], ns[2*i+1]
+		figure(name+"_ms", mine*float64(len(all))/1e6)
+		figure("bart_"+name+"_ms", peer*float64(len(all))/1e6)
+		ratio(name+"_vs_bart", mine/peer)
+	}
 }
 
 // fibUpdates changes one prefix of the full table at a time, each change

@@ -119,6 +119,41 @@ func TestCapture(t *testing.T) {
 	}
 }
 
+// TestCaptureOfEthernet sees the packets of ports with frames, without those, and what
+// is a VLAN's on that; and a resolution, solicitation first.
+func TestCaptureOfEthernet(t *testing.T) {
+	privileged(t)
+	for name, kind := range map[string]string{"tap": asTAP, "packet": asQueues} {
+		t.Run(name, func(t *testing.T) {
+			l := newLAN(t)
+			c := l.plug(t, "c", "guests", "2001:db8:7::1", 0x8100_0007)
+			d := startVLANs(t, kind)
+			reaches(t, l.red, hostA) // its switch forwards
+			reaches(t, c.Namespace, redAddr)
+			lan, lanFile := d.captured("lan")
+			guests, guestsFile := d.captured("guests")
+			reaches(t, l.red, hostB)
+			ping(t, c.Namespace, redAddr).want(t, 0, "1 received")
+			for _, p := range []*process{lan, guests} {
+				p.signal(unix.SIGINT)
+				if n, lost := p.finished(); n == 0 || lost > 0 {
+					t.Errorf("%d captured, %d lost", n, lost)
+				}
+			}
+			got := tshark(t, lanFile, "icmpv6.nd.ns.target_address == "+hostB+" or icmpv6.nd.na.target_address == "+hostB+
+				" or (icmpv6.type in {128, 129} and ipv6.addr == "+hostB+")", "frame.packet_flags_direction", "icmpv6.type")
+			want := []string{"0x00000002|135", "0x00000001|136", "0x00000002|128", "0x00000001|129"}
+			if diff := cmp.Diff(want, got[:min(len(want), len(got))]); diff != "" {
+				t.Errorf("capture of lan (-want +got):\n%s", diff)
+			}
+			got = tshark(t, guestsFile, "icmpv6.type in {128, 129}", "frame.packet_flags_direction", "icmpv6.type", "ipv6.src")
+			if diff := cmp.Diff([]string{"0x00000001|128|" + c.addr, "0x00000002|129|" + redAddr}, got); diff != "" {
+				t.Errorf("capture of guests (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 // TestCaptureOfIperf has a file of many superframes that tshark reads to its end.
 func TestCaptureOfIperf(t *testing.T) {
 	privileged(t)

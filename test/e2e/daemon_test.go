@@ -43,6 +43,7 @@ type line struct {
 	Netns  string    `json:"netns"`
 	Was    any       `json:"was"`
 	MTU    int       `json:"mtu"`
+	Peer   string    `json:"peer"`
 	Routes *int      `json:"routes"`
 	Slots  *int      `json:"slots"`
 }
@@ -79,7 +80,7 @@ func launchFile(t *testing.T, config, socket string) *daemon {
 // short is a temporary directory with a name that fits a socket's address.
 func short(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "r6e-")
+	dir, err := os.MkdirTemp("", "r6e-") //nolint:usetesting // TempDir has the name of the test in it
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -98,6 +98,31 @@ func TestKilledRouterLeavesTheLinkToTheNext(t *testing.T) {
 	}
 }
 
+// Where sysctls can't be written, what silences the kernel goes with a router that is
+// killed.
+func TestKilledRouterWithoutSysctls(t *testing.T) {
+	privileged(t)
+	host := uplink(t)
+	address(t, host, "eth0", "2001:db8:1::5/64")
+	reaches(t, host, "2001:db8:1::9") // the kernel's
+	must(t, nil, "mount", "--bind", "/proc/sys", "/proc/sys")
+	t.Cleanup(func() { must(t, nil, "umount", "/proc/sys") })
+	must(t, nil, "mount", "-o", "remount,bind,ro", "/proc/sys")
+	socket := filepath.Join(short(t), "sock")
+	d := launchFile(t, file(t, whole(socket, ethernetConfig)), socket)
+	d.ready()
+	d.awaitUp("guests", 0)
+	d.await("kernel silenced", func(l line) bool { return l.Iface == "eth0" })
+	reaches(t, host, "2001:db8:1::1") // the router's
+	ping(t, host, "2001:db8:1::9", "-W", "1").want(t, 1, "100% packet loss")
+	d.signal(unix.SIGKILL)
+	<-d.done
+	reaches(t, host, "2001:db8:1::9")
+	if silent(t) {
+		t.Error("the sysctl was written")
+	}
+}
+
 // Links that come late, or go, and what is on them; and what is shown of it.
 func TestEthernetByCommand(t *testing.T) {
 	privileged(t)

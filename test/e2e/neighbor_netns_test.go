@@ -32,6 +32,7 @@ interfaces:
 const (
 	asTAP    = "type: tap, mac: 02:00:00:00:00:01, kernel: {netns: sw}}"
 	asPacket = "type: packet}"
+	asQueues = "type: packet, queues: 3}"
 )
 
 const (
@@ -65,11 +66,22 @@ func newLAN(t *testing.T) *lan {
 // lay makes what a port of that kind needs.
 func lay(t *testing.T, kind string) {
 	t.Helper()
-	if kind == asPacket {
+	if strings.HasPrefix(kind, "type: packet") {
 		ip(t, "link add lan address 02:00:00:00:00:01 up type veth peer name lan netns sw")
 		ip(t, "-n sw link set lan up")
 		t.Cleanup(func() { ip(t, "link del lan") })
 	}
+}
+
+// awaitForwarding waits until the switch passes what comes from the router's port.
+func (l *lan) awaitForwarding(t *testing.T) {
+	t.Helper()
+	eventually(t, "the port to forward", func() error {
+		if out := must(t, l.sw, "bridge", "link", "show", "dev", "lan"); !strings.Contains(out, "state forwarding") {
+			return errors.New(out)
+		}
+		return nil
+	})
 }
 
 // startLAN starts the router, puts its port into the switch, and waits until its
@@ -86,21 +98,33 @@ func startLAN(t *testing.T, kind string) *daemon {
 	return d
 }
 
-// lanOf is what the router knows of the lan.
+// lan is what the router knows of the lan.
 func (d *daemon) lan(t *testing.T) control.Neighbors {
 	t.Helper()
-	all, err := d.Neighbors(t.Context())
-	if err != nil || len(all) != 1 || all[0].Interface != "lan" {
-		t.Fatalf("neighbors = %+v, %v", all, err)
-	}
-	return all[0]
+	return d.link(t, "lan")
 }
 
-// awaitAddress waits until an address of the router's is in a state.
+// link is what the router knows of the link of an interface.
+func (d *daemon) link(t *testing.T, iface string) control.Neighbors {
+	t.Helper()
+	all, err := d.Neighbors(t.Context())
+	i := slices.IndexFunc(all, func(n control.Neighbors) bool { return n.Interface == iface })
+	if err != nil || i < 0 {
+		t.Fatalf("neighbors = %+v, %v", all, err)
+	}
+	return all[i]
+}
+
+// awaitAddress waits until an address of the router's on the lan is in a state.
 func (d *daemon) awaitAddress(t *testing.T, addr, state string) {
 	t.Helper()
+	d.awaitAddressOn(t, "lan", addr, state)
+}
+
+func (d *daemon) awaitAddressOn(t *testing.T, iface, addr, state string) {
+	t.Helper()
 	eventually(t, addr+" to be "+state, func() error {
-		all := d.lan(t).Addresses
+		all := d.link(t, iface).Addresses
 		if !slices.Contains(all, control.Address{Address: netip.MustParseAddr(addr), State: state}) {
 			return fmt.Errorf("addresses: %v", all)
 		}
@@ -108,10 +132,15 @@ func (d *daemon) awaitAddress(t *testing.T, addr, state string) {
 	})
 }
 
-// neighbor is what the router knows of one.
+// neighbor is what the router knows of one on the lan.
 func (d *daemon) neighbor(t *testing.T, addr string) control.Neighbor {
 	t.Helper()
-	all := d.lan(t).Neighbors
+	return d.neighborOn(t, "lan", addr)
+}
+
+func (d *daemon) neighborOn(t *testing.T, iface, addr string) control.Neighbor {
+	t.Helper()
+	all := d.link(t, iface).Neighbors
 	if i := slices.IndexFunc(all, func(n control.Neighbor) bool { return n.Address.String() == addr }); i >= 0 {
 		return all[i]
 	}
@@ -192,7 +221,7 @@ func neighborsOnALAN(t *testing.T, kind string) {
 // TCP passes between a port with frames and one without, superframes and all.
 func TestIperfOverEthernet(t *testing.T) {
 	privileged(t)
-	for name, kind := range map[string]string{"tap": asTAP, "packet": asPacket} {
+	for name, kind := range map[string]string{"tap": asTAP, "packet": asPacket, "packet with queues": asQueues} {
 		t.Run(name, func(t *testing.T) { iperfOverEthernet(t, kind) })
 	}
 }
@@ -201,19 +230,25 @@ func iperfOverEthernet(t *testing.T, kind string) {
 	l := newLAN(t)
 	d := startLAN(t, kind)
 	reaches(t, l.a, redAddr)
+	tcpBothWays(t, l.a, l.red)
+	d.lacksLoss(t)
+}
+
+// tcpBothWays has TCP pass from a host to red, and back.
+func tcpBothWays(t *testing.T, host, red *netlab.Namespace) {
+	t.Helper()
 	for _, reverse := range []string{"", "-R"} {
-		s := server(t, l.red)
-		args := append([]string{"iperf3", "-6", "-c", redAddr, "-t", "2"}, strings.Fields(reverse)...)
-		r := run(t, l.a, args...)
+		s := server(t, red)
+		args := append([]string{"iperf3", "-6", "-c", redAddr, "-t", "1", "-P", "4"}, strings.Fields(reverse)...)
+		r := run(t, host, args...)
 		r.want(t, 0, "iperf Done")
 		for _, s := range lines(r.out) {
-			if strings.HasSuffix(s, "receiver") {
+			if strings.HasSuffix(s, "receiver") && strings.Contains(s, "SUM") {
 				t.Log(s)
 			}
 		}
 		s.kill()
 	}
-	d.lacksLoss(t)
 }
 
 // A host that gets another MAC, and tells so, is found there at once.
@@ -249,6 +284,17 @@ func TestNeighborThatIsNotThere(t *testing.T) {
 	}
 }
 
+// settled waits until an address of a host is in use.
+func settled(t *testing.T, host *netlab.Namespace, addr string) {
+	t.Helper()
+	eventually(t, "the host's address", func() error {
+		if out := must(t, host, "ip", "-6", "addr", "show", "dev", "eth0", "-tentative"); !strings.Contains(out, addr+"/") {
+			return errors.New(out)
+		}
+		return nil
+	})
+}
+
 // RFC 4862 §5.4.5: an address that a Linux host has is not the router's; the other
 // one is.
 //
@@ -260,12 +306,7 @@ func TestDuplicateOfARouterAddress(t *testing.T) {
 	privileged(t)
 	l := newLAN(t)
 	address(t, l.b, "eth0", lanRouter+"/64")
-	eventually(t, "the host's address", func() error {
-		if out := must(t, l.b, "ip", "-6", "addr", "show", "dev", "eth0"); strings.Contains(out, "tentative") {
-			return errors.New(out)
-		}
-		return nil
-	})
+	settled(t, l.b, lanRouter)
 	// The switch has to have the router's port before the router asks.
 	plugged := make(chan struct{})
 	go func() {
@@ -286,6 +327,50 @@ func TestDuplicateOfARouterAddress(t *testing.T) {
 	d.await("address is somebody else's", func(x line) bool { return x.Iface == "lan" })
 	ping(t, l.a, lanRouter).want(t, 0, "1 received") // the host's
 	d.cli("show neighbors").want(t, 0, "own duplicate")
+}
+
+// RFC 4862 §5.4.5: on a link where a Linux host has the router's MAC, and so the
+// link-local address that is made of it, the router's interface is disabled. What is on
+// a VLAN goes on. When the host has another MAC, and the carrier was away, all begins
+// anew.
+//
+// Proves:
+//   - RFC 4862 §5.4.5 disable-interface
+func TestDuplicateOfTheRoutersMAC(t *testing.T) {
+	privileged(t)
+	l := newLAN(t)
+	const made = "fe80::ff:fe00:1"
+	ip(t, "-n b link set eth0 down")
+	ip(t, "-n b link set eth0 address "+lanMAC+" up")
+	settled(t, l.b, made)
+	lay(t, asPacket)
+	ip(t, "-n sw link set lan master br0")
+	l.awaitForwarding(t)
+	config := strings.Replace(lanConfig, ", fe80::1/64", "", 1)
+	d := start(t, config+asPacket+"\n  on: {type: vlan, lower: lan, vlan: 7, addresses: [2001:db8:7::1/64]}\n")
+	d.errors = append(d.errors, "address is somebody else's", "interface disabled")
+	x := d.await("interface disabled", func(x line) bool { return x.Iface == "lan" })
+	if x.Peer != lanMAC {
+		t.Errorf("peer = %s, want %s", x.Peer, lanMAC)
+	}
+	for _, show := range []string{"show interfaces", "show neighbors lan"} {
+		d.cli(show).want(t, 0, "disabled: somebody else on the link has its hardware address")
+	}
+	if i := d.iface("lan"); i.State != "up" || !i.Disabled || d.iface("on").State != "up" {
+		t.Errorf("interfaces = %+v, %+v", i, d.iface("on"))
+	}
+	ping(t, l.red, hostA).want(t, 1, "Destination unreachable: No route")
+	ping(t, l.a, lanRouter).want(t, 1, "100% packet loss")
+	d.cli("show drops").want(t, 0, "interface_disabled")
+
+	ip(t, "-n b link set eth0 down")
+	ip(t, "-n b link set eth0 address 02:00:00:00:bb:bb up")
+	ip(t, "-n sw link set lan down")
+	d.awaitState("lan", "down")
+	ip(t, "-n sw link set lan up")
+	d.await("interface enabled", func(x line) bool { return x.Iface == "lan" })
+	d.awaitAddress(t, made, "ready")
+	reaches(t, l.a, redAddr)
 }
 
 // A Linux host that wants an address of the router's does not get it.
@@ -352,6 +437,54 @@ func TestRouterChangesItsMAC(t *testing.T) {
 		return nil
 	})
 	reaches(t, l.a, redAddr)
+	d.lacksLoss(t)
+}
+
+// Linux hosts follow the router's redirects: to a Linux router on their link, and to a
+// host there that they do not know to be one.
+//
+// Proves:
+//   - RFC 4861 §8.2 redirect
+//   - RFC 4861 §8.2 redirect-target-router
+//   - RFC 4861 §8.2 redirect-target-host
+func TestHostsFollowRedirects(t *testing.T) {
+	privileged(t)
+	l := newLAN(t)
+	const routerR, behindR = "fe80::ff:fe00:c", "2001:db8:77::1"
+	r := namespace(t, "r")
+	connect(t, r, "eth0", l.sw, "tor")
+	ip(t, "-n sw link set tor master br0 up")
+	sysctl(t, r, "net/ipv6/conf/all/forwarding=1")
+	ip(t, "-n r link set eth0 down")
+	ip(t, "-n r link set eth0 address 02:00:00:00:00:0c up")
+	settled(t, r, routerR)
+	address(t, r, "eth0", "2001:db8:10::c/64")
+	address(t, r, "lo", behindR+"/128")
+	lay(t, asPacket)
+	ip(t, "-n sw link set lan master br0")
+	d := start(t, lanConfig+asPacket+"\nroutes:\n  - {prefix: 2001:db8:77::/48, via: "+routerR+", dev: lan}\n")
+	d.awaitUp("lan", 0)
+	d.awaitAddress(t, "fe80::1", "ready")
+	d.awaitAddress(t, lanRouter, "ready")
+
+	// A host that knows of no prefix on its link sends all to the router.
+	ip(t, "-n a addr flush dev eth0 scope global")
+	address(t, l.a, "eth0", hostA+"/128")
+	ip(t, "-n a -6 route replace ::/0 via fe80::1 dev eth0")
+	for to, want := range map[string]string{behindR: "via " + routerR, hostB: "from"} {
+		if out := ip(t, "-n a -6 route get "+to); !strings.Contains(out, "via fe80::1 ") {
+			t.Fatalf("it goes %s, want by the router", out)
+		}
+		reaches(t, l.a, to)
+		eventually(t, "the host to follow", func() error {
+			run(t, l.a, "ping", "-n", "-c", "1", "-W", "1", to)
+			out := ip(t, "-n a -6 route get "+to)
+			if strings.Contains(out, "via fe80::1 ") || !strings.Contains(out, want) {
+				return errors.New(out)
+			}
+			return nil
+		})
+	}
 	d.lacksLoss(t)
 }
 

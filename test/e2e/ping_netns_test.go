@@ -146,7 +146,7 @@ func TestNothingListensOnTheRouter(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		defer c.Close() //nolint:errcheck // nothing is to be written
+		defer c.Close() // nothing is to be written
 		if _, err := c.Write([]byte("anyone?")); err != nil {
 			return err
 		}

@@ -27,11 +27,11 @@ const (
 )
 
 // TestDetachDuringResolution makes and destroys TAPs, links of the kernel's under a
-// packet socket, and VLANs on both, in every way there is. All that time packets
-// come in for a neighbor that is there and for many that are not: some are held,
-// and timers run, whenever an interface ends. What passes between others loses
-// nothing; no packet arrives on another link, or after the end; and in the account
-// nothing is held any more.
+// packet socket, each with one worker or several, and VLANs on both, in every way
+// there is. All that time packets come in for a neighbor that is there and for many
+// that are not: some are held, and timers run, whenever an interface ends. What passes
+// between others loses nothing; no packet arrives on another link, or after the end;
+// and in the account nothing is held any more.
 func TestDetachDuringResolution(t *testing.T) {
 	s := newStage(t, 20*time.Second)
 	tags, err := netlab.NewTags(s.west, netlab.End(netlab.Wire(1), 2))
@@ -285,7 +285,7 @@ func (l *life) clear() error {
 
 // plugTAP makes a TAP, whose other end is a host.
 func (s *stage) plugTAP(i *incarnation) error {
-	i.c.Type, i.c.Kernel.Routes = config.TypeTAP, nil
+	i.c.Type, i.c.Kernel.Routes, i.c.Queues = config.TypeTAP, nil, workers(i)
 	if err := s.attach(i); err != nil {
 		return err
 	}
@@ -302,11 +302,14 @@ func (s *stage) plugLink(i *incarnation) error {
 	if err := errors.Join(i.ns.AddAddress(i.c.Name, host), i.ns.AddRoute(i.c.Name, everywhere, i.c.Addresses[0].Addr())); err != nil {
 		return err
 	}
-	i.c.Type, i.c.Mode, i.c.MTU, i.c.Kernel = config.TypePacket, config.ModeAttach, 0, nil
+	i.c.Type, i.c.Mode, i.c.MTU, i.c.Kernel, i.c.Queues = config.TypePacket, config.ModeAttach, 0, nil, workers(i)
 	if i.number%4 < 2 {
 		i.c.MAC = config.MAC{2, 0, 0, 0, byte(i.number >> 8), byte(i.number)}
 	}
 	return s.attach(i)
 }
+
+// workers is how many an incarnation has: one, two or three.
+func workers(i *incarnation) int { return 1 + i.number%3 }
 
 var everywhere = netip.PrefixFrom(netip.IPv6Unspecified(), 0)

@@ -18,7 +18,7 @@ func TestSince(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close() //nolint:errcheck // nothing was written
+	defer f.Close() // nothing was written
 	after, err := fds.Open()
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,10 @@
 //	+-----------------+         +-----------+       | is counted       |
 //	                                                +------------------+
 //
+// Contestants with another kind of port are there for one comparison each. Those with
+// Ethernet links have veth pairs, as the kernel; PPPoE has a concentrator of our own
+// on dst's, which is a process beside it.
+//
 // All contestants are up all the time, each between two namespaces of its own, and
 // take turns: every load is run through all of them before it is run again, and none
 // begins before the one before it has come to rest. A
@@ -16,6 +20,7 @@
 // that what else goes on in a machine falls on both sides of it.
 //
 // Files in reading order: forward_test.go (what is run), contestant_test.go (who
-// there is), scene_test.go (between which hosts), load_test.go (what is sent),
-// relay_test.go (the contestants that are written here), report_test.go.
+// there is), daemon_test.go (router6d), scene_test.go (between which hosts),
+// load_test.go (what is sent), relay_test.go (the contestants that are written here),
+// concentrator_test.go, report_test.go.
 package forward

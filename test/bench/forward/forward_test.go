@@ -13,8 +13,8 @@ import (
 )
 
 var (
-	rounds   = flag.Int("rounds", 3, "how often each load is run through each contestant")
-	seconds  = flag.Float64("seconds", 1.5, "how long, each time; iperf3 takes whole ones")
+	rounds   = flag.Int("rounds", 5, "how often each load is run through each contestant")
+	seconds  = flag.Float64("seconds", 1, "how long, each time; iperf3 takes whole ones")
 	only     = flag.String("only", "", "loads to run, with commas between; a * at the end stands for more")
 	between  = flag.String("contestants", "", "contestants to run, likewise")
 	jsonFile = flag.String("json", "", "where to write all figures")

@@ -19,6 +19,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/router6d/router6d/internal/lab"
@@ -29,10 +30,7 @@ type load struct {
 	name string
 	unit unit
 	run  func(t testing.TB, s *scene, d time.Duration) (arrived, error)
-	// extra contestants that run it, besides all others; alone: only they, and
-	// the one they are compared with.
-	extra []string
-	alone bool
+	only []string // contestants that run it, nil: all; besides those that say so
 }
 
 type unit string
@@ -53,32 +51,33 @@ type arrived struct {
 }
 
 var loads = []*load{
-	{name: "tcp1", unit: gigabits, run: iperf("-P", "1"), extra: []string{"router6d_full", "router6d_64if"}},
-	{name: "tcp4", unit: gigabits, run: iperf("-P", "4"), extra: []string{"router6d_64if"}},
+	{name: "tcp1", unit: gigabits, run: iperf("-P", "1")},
+	{name: "tcp4", unit: gigabits, run: iperf("-P", "4")},
 	{name: "tcp16", unit: gigabits, run: iperf("-P", "16")},
 	{name: "tcpbidir", unit: gigabits, run: iperf("-P", "1", "--bidir")},
 	{name: "udp64", unit: gigabits, run: iperf("-u", "-b", "0", "-l", "64")},
 	{name: "udp512", unit: gigabits, run: iperf("-u", "-b", "0", "-l", "512")},
-	{name: "udp1200", unit: gigabits, run: iperf("-u", "-b", "0", "-l", "1200"), extra: []string{"router6d_full"}},
+	{name: "udp1200", unit: gigabits, run: iperf("-u", "-b", "0", "-l", "1200")},
 	{name: "pps64", unit: kilo, run: generate(constant(64))},
 	{name: "imix", unit: gigabits, run: generate(imix)},
-	{name: "pps64table", unit: kilo, run: generate(acrossTable), extra: []string{"router6d_full"}, alone: true},
-	{name: "pps64ways", unit: kilo, run: generate(acrossWays), extra: []string{"router6d_64if"}, alone: true},
+	{name: "pps64table", unit: kilo, run: generate(acrossTable), only: []string{ours}},
+	{name: "pps64ways", unit: kilo, run: generate(acrossWays), only: []string{ours}},
 	{name: "latency", unit: micro, run: latency},
 	{name: "latency_tcp1", unit: micro, run: loadedLatency},
-	{name: "churn_tcp1", unit: gigabits, run: churned(iperf("-P", "1")), alone: true},
-	{name: "churn_udp", unit: gigabits, run: churned(iperf("-u", "-b", "100M", "-l", "1200")), alone: true},
+	{name: "calm_tcp1", unit: gigabits, run: iperf("-P", "1"), only: []string{ours, "plain", "kernel"}},
+	{name: "churn_tcp1", unit: gigabits, run: churned(iperf("-P", "1")), only: []string{ours, "plain", "kernel"}},
+	{name: "churn_udp", unit: gigabits, run: churned(iperf("-u", "-b", "100M", "-l", "1200")), only: []string{ours, "plain", "kernel"}},
 }
 
 // concerns reports whether the contestant runs this load.
 func (l *load) concerns(s *scene) bool {
 	switch {
-	case slices.Contains(l.extra, s.name):
-		return true
-	case l.alone:
-		return s.name == ours
+	case s.extra():
+		return slices.Contains(s.loads, l.name)
+	case l.only != nil:
+		return slices.Contains(l.only, s.name)
 	}
-	return !s.extra
+	return true
 }
 
 // iperf runs iperf3 from src to dst: cubic for all, a whole number of seconds.
@@ -244,7 +243,7 @@ func (s *scene) counted(t testing.TB) (a arrived) {
 	links, err := s.dst.Links()
 	check(t, err)
 	for _, l := range links {
-		if l.Name != "lo" {
+		if slices.Contains(s.out, l.Name) {
 			a.packets += float64(l.Stats.RxPackets)
 			a.bytes += float64(l.Stats.RxBytes)
 		}
@@ -387,18 +386,23 @@ func (p *pinger) ping() (time.Duration, error) {
 
 const detachInterval = 100 * time.Millisecond // ten a second
 
-// churned has interfaces made and detached beside the load.
+// churned has interfaces made and ended beside the load: router6d's own, or a device
+// of nobody's, to see what the kernel takes for it.
 func churned(run func(testing.TB, *scene, time.Duration) (arrived, error)) func(testing.TB, *scene, time.Duration) (arrived, error) {
 	return func(t testing.TB, s *scene, d time.Duration) (arrived, error) {
+		once := comeAndGo
+		if s.client != nil {
+			once = func() error { return s.attachAndDetach(t) }
+		}
 		stop, done := make(chan struct{}), make(chan error, 1)
-		go func() { done <- churn(t, s, stop) }()
+		go func() { done <- churn(once, stop) }()
 		a, err := run(t, s, d)
 		close(stop)
 		return a, errors.Join(err, <-done)
 	}
 }
 
-func churn(t testing.TB, s *scene, stop <-chan struct{}) error {
+func churn(once func() error, stop <-chan struct{}) error {
 	tick := time.NewTicker(detachInterval)
 	defer tick.Stop()
 	for {
@@ -407,11 +411,32 @@ func churn(t testing.TB, s *scene, stop <-chan struct{}) error {
 			return nil
 		case <-tick.C:
 		}
-		if err := s.client.AddInterface(t.Context(), "guest", struct{}{}); err != nil {
+		if err := once(); err != nil {
 			return err
 		}
-		if l, err := s.client.DeleteInterface(t.Context(), "guest"); err != nil || l.Result != "clean" {
-			return fmt.Errorf("detach: %+v: %w", l, err)
-		}
 	}
+}
+
+const guest = "guest"
+
+func (s *scene) attachAndDetach(t testing.TB) error {
+	if err := s.client.AddInterface(t.Context(), guest, struct{}{}); err != nil {
+		return err
+	}
+	if l, err := s.client.DeleteInterface(t.Context(), guest); err != nil || l.Result != "clean" {
+		return fmt.Errorf("detach: %+v: %w", l, err)
+	}
+	return nil
+}
+
+func comeAndGo() error {
+	fd, err := openTUN(guest, 0)
+	if err != nil {
+		return err
+	}
+	dev, err := netlink.LinkByName(guest)
+	if err == nil {
+		err = netlink.LinkSetUp(dev)
+	}
+	return errors.Join(err, unix.Close(fd))
 }

@@ -30,6 +30,7 @@ func relayDevice(name string, i int) string { return fmt.Sprintf("%s%d", name, i
 func relayMain(name string) {
 	run := map[string]func(name string) error{
 		"plain": plain, "engine": engine, "wireguard": wireguard, "gvisor": gvisor,
+		"concentrator": concentrate,
 	}[name]
 	if err := run(name); err != nil {
 		fmt.Fprintln(os.Stderr, name+":", err)
@@ -119,22 +120,29 @@ func wireguard(name string) error {
 }
 
 func wireguardRelay(from, to tun.Device) {
-	const offset = 16 // ≥ its virtio-net header
 	n := from.BatchSize()
-	bufs, read, sizes := make([][]byte, n), make([][]byte, n), make([]int, n)
-	for i := range bufs {
-		bufs[i] = make([]byte, offset+link.MaxPacket)
-	}
+	bufs, read, sizes := tunBuffers(n), make([][]byte, n), make([]int, n)
 	for {
-		n, err := from.Read(bufs, sizes, offset)
+		n, err := from.Read(bufs, sizes, tunOffset)
 		if err != nil {
 			continue // down for now, or more segments than fit
 		}
 		for i := range n {
-			read[i] = bufs[i][:offset+sizes[i]]
+			read[i] = bufs[i][:tunOffset+sizes[i]]
 		}
-		_, _ = to.Write(read[:n], offset) // lost, as on any link
+		_, _ = to.Write(read[:n], tunOffset) // lost, as on any link
 	}
+}
+
+const tunOffset = 16 // ≥ the virtio-net header of a tun.Device
+
+// tunBuffers has room for n packets of any size.
+func tunBuffers(n int) [][]byte {
+	bufs := make([][]byte, n)
+	for i := range bufs {
+		bufs[i] = make([]byte, tunOffset+link.MaxPacket)
+	}
+	return bufs
 }
 
 // gvisor is a netstack that forwards. Its endpoint for descriptors knows offloads

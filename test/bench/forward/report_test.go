@@ -5,6 +5,7 @@ package forward
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"slices"
@@ -162,25 +163,31 @@ func (r *results) ratio(load, who, load2, who2 string) (float64, bool) {
 func (r *results) print() {
 	fmt.Printf("\n%s, Linux %s, %d CPUs, %s\n\n", processor(), kernelRelease(), runtime.NumCPU(), runtime.Version())
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(w, "\t")
-	for _, s := range r.scenes {
-		fmt.Fprintf(w, "%s\t", s.name)
-	}
-	fmt.Fprintln(w)
+	r.row(w, "", func(s *scene) (string, bool) { return s.name, true })
 	for _, l := range loads {
 		if r.samples[l.name] == nil {
 			continue
 		}
-		fmt.Fprintf(w, "%s %s\t", l.name, l.unit)
-		for _, s := range r.scenes {
-			if v, ok := r.median(l.name, s.name, value); ok {
-				fmt.Fprintf(w, "%.4g\t", v)
-			} else {
-				fmt.Fprint(w, "\t")
-			}
+		of := func(what string, value func(sample) float64) {
+			r.row(w, l.name+what, func(s *scene) (string, bool) {
+				v, ok := r.median(l.name, s.name, value)
+				return fmt.Sprintf("%.4g", v), ok && v != 0
+			})
 		}
-		fmt.Fprintln(w)
+		of(" "+string(l.unit), value)
+		switch l.unit {
+		case micro:
+			of(" p99 µs", func(x sample) float64 { return x.P99 })
+		case kilo:
+			of(" CPU ns/packet", func(x sample) float64 { return x.CPUPacket })
+		case gigabits:
+			of(" CPU s/GB", func(x sample) float64 { return x.CPUGigabyte })
+		}
 	}
+	r.row(w, "idle CPU %", func(s *scene) (string, bool) {
+		v, ok := r.idleCPU[s.name]
+		return fmt.Sprintf("%.2g", v), ok
+	})
 	_ = w.Flush() // to standard output
 	fmt.Println()
 	for _, f := range r.ratios() {
@@ -189,6 +196,18 @@ func (r *results) print() {
 	for _, f := range r.figures() {
 		fmt.Printf("figure %s %.4g\n", f.Name, f.Value)
 	}
+}
+
+// row prints what there is of each contestant.
+func (r *results) row(w io.Writer, label string, of func(*scene) (string, bool)) {
+	fmt.Fprintf(w, "%s\t", label)
+	for _, s := range r.scenes {
+		if text, ok := of(s); ok {
+			fmt.Fprint(w, text)
+		}
+		fmt.Fprint(w, "\t")
+	}
+	fmt.Fprintln(w)
 }
 
 // A named is one line of the report.
@@ -210,30 +229,36 @@ func (r *results) ratios() (all []named) {
 			continue
 		}
 		for _, s := range r.scenes {
-			if s.name != ours && !s.extra {
+			if s.name != ours && !s.extra() {
 				add(l.name+"_vs_"+s.name, l.name, ours, l.name, s.name)
 			}
 		}
 		for _, s := range r.scenes {
-			if s.pid != 0 && s.name != ours && !s.extra {
-				r.addCPU(&all, l, s.name)
+			if s.pid != 0 && s.name != ours && !s.extra() {
+				r.addCPU(&all, l, "vs_"+s.name, ours, s.name)
 			}
 		}
-		add(l.name+"_full_vs_10", l.name, "router6d_full", l.name, ours)
-		add(l.name+"_64if_vs_2", l.name, "router6d_64if", l.name, ours)
+		for _, s := range r.scenes {
+			if s.extra() {
+				add(l.name+"_"+s.called, l.name, s.name, l.name, s.versus)
+				r.addCPU(&all, l, s.called, s.name, s.versus)
+			}
+		}
 	}
-	add("tcp1_churn_vs_calm", "churn_tcp1", ours, "tcp1", ours)
+	for _, who := range []string{ours, "plain", "kernel"} {
+		add("tcp1_churn_vs_calm_"+who, "churn_tcp1", who, "calm_tcp1", who)
+	}
 	return all
 }
 
-// addCPU adds how many times the CPU of another contestant's process ours needs for
+// addCPU adds how many times the CPU of another contestant's process one needs for
 // the same work: what the machine does beside does not count.
-func (r *results) addCPU(all *[]named, l *load, who string) {
+func (r *results) addCPU(all *[]named, l *load, called, who, versus string) {
 	of := func(x sample) float64 { return x.CPUGigabyte }
-	a, okA := r.median(l.name, ours, of)
-	b, okB := r.median(l.name, who, of)
+	a, okA := r.median(l.name, who, of)
+	b, okB := r.median(l.name, versus, of)
 	if okA && okB && b > 0 {
-		*all = append(*all, named{l.name + "_cpu_vs_" + who, a / b})
+		*all = append(*all, named{l.name + "_cpu_" + called, a / b})
 	}
 }
 
@@ -262,8 +287,10 @@ func (r *results) figures() (all []named) {
 	if okA && okB {
 		all = append(all, named{"latency_added_to_kernel_p50_us", a - b})
 	}
-	if v, ok := r.median("churn_udp", ours, func(x sample) float64 { return x.Lost }); ok {
-		all = append(all, named{"churn_udp_lost_packets", v})
+	for _, s := range r.scenes {
+		if v, ok := r.median("churn_udp", s.name, func(x sample) float64 { return x.Lost }); ok {
+			all = append(all, named{"churn_udp_lost_packets_" + s.name, v})
+		}
 	}
 	for _, s := range r.scenes {
 		if v, ok := r.idleCPU[s.name]; ok {

@@ -44,9 +44,7 @@ func newScene(t testing.TB, c *contestant) *scene {
 	t.Helper()
 	s := &scene{contestant: c, src: namespace(t, c.name+"-src"), dst: namespace(t, c.name+"-dst")}
 	c.open(t, s, c)
-	server := command("iperf3", "--server")
-	check(t, s.dst.Do(server.Start))
-	reap(t, server)
+	start(t, s.dst, command("iperf3", "--server"))
 	s.until(t, "an answer through "+c.name, func() bool {
 		p, err := newPinger(s)
 		if err != nil {
@@ -119,9 +117,9 @@ func command(name string, args ...string) *exec.Cmd {
 	return c
 }
 
-func start(t testing.TB, c *exec.Cmd) {
+func start(t testing.TB, in *netlab.Namespace, c *exec.Cmd) {
 	t.Helper()
-	check(t, c.Start())
+	check(t, in.Do(c.Start))
 	reap(t, c)
 }
 

@@ -103,7 +103,7 @@ func (g *guest) start(ns *netlab.Namespace, lines []string) error {
 	g.serial = os.NewFile(uintptr(pair[0]), "serial line")
 	g.answers = bufio.NewReader(g.serial)
 	theirs := os.NewFile(uintptr(pair[1]), "guest's serial line")
-	defer theirs.Close() //nolint:errcheck // the guest has its own
+	defer theirs.Close() // the guest has its own
 
 	g.kernel = exec.Command(kernel, append([]string{
 		"mem=" + memory, "quiet",
@@ -161,8 +161,8 @@ func (g *guest) run(command string) (string, error) {
 
 // answer waits for a line. It calls remind now and then.
 func (g *guest) answer(remind func() error) (line string, err error) {
-	for deadline := time.Now().Add(patience); ; { //nolint:forbidigo // a test waits
-		now := time.Now() //nolint:forbidigo // as above
+	for deadline := time.Now().Add(patience); ; {
+		now := time.Now()
 		if err := g.serial.SetReadDeadline(now.Add(nudge)); err != nil {
 			return line, err
 		}
