@@ -102,14 +102,18 @@ func (s *home) session(patience time.Duration) {
 }
 
 func TestPPPoEAuthentication(t *testing.T) {
-	for _, auth := range []bras.Auth{bras.NoAuth, bras.PAP, bras.CHAP, bras.MSCHAPv2} {
-		t.Run(string(auth), func(t *testing.T) {
-			s := subscribe(t, bras.Options{Auth: auth}, untagged, "lower: line")
-			s.session(10 * time.Second)
-			if mtu := s.iface("wan").MTU; mtu != 1492 {
-				t.Errorf("mtu = %d, want 1492", mtu)
-			}
-		})
+	s := subscribe(t, bras.Options{Auth: bras.NoAuth}, untagged, "lower: line")
+	for auth, want := range map[bras.Auth]string{bras.NoAuth: "none", bras.PAP: "pap", bras.CHAP: "chap-md5", bras.MSCHAPv2: "ms-chapv2"} {
+		s.SetAuth(auth)
+		if s.opened > 0 {
+			s.LinkDown()
+			s.awaitDown()
+			s.LinkUp()
+		}
+		s.session(10 * time.Second)
+		if all := ask[[]control.Session](s.daemon, "show pppoe"); len(all) != 1 || all[0].Auth != want || all[0].MTU != 1492 {
+			t.Errorf("sessions: %+v, want one with %s and 1492", all, want)
+		}
 	}
 }
 
