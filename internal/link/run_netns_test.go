@@ -79,7 +79,7 @@ func TestRunsOfFrames(t *testing.T) {
 				for _, size := range runSizes {
 					want := aRun(t, b, size)
 					for i := range b.Len() {
-						header.PutEthernet(b.At(i).Prepend(header.EthernetSize), &header.MAC{0x33, 0x33, 5: 1}, (*header.MAC)(&ours))
+						header.PutEthernet(b.At(i).Prepend(header.EthernetSize), &header.MAC{0x33, 0x33, 5: 1}, &ours)
 					}
 					check(t, on(d).Send(&b.Vector))
 					b.End()
