@@ -6,12 +6,13 @@ BIN    := bin/router6d
 FUZZ   ?= 30s
 
 # What the tests and the demo need from Debian besides Go: real peers.
+# The last line is for the proof: SPIN, and the compiler that it needs. The one before
+# is an access concentrator, and a kernel for it.
 PACKAGES := iproute2 iperf3 iputils-ping tcpdump tshark ndisc6 python3-scapy docker.io systemd \
+  user-mode-linux kmod procps ppp pppoe \
   spin gcc libc6-dev
-# And for a real access concentrator, a kernel of its own.
-BRAS_PACKAGES := user-mode-linux kmod procps ppp pppoe
 
-.PHONY: all build demo test privileged unit check proof bras fuzz bench bench-detach bench-fib bench-forward peers clean
+.PHONY: all build demo test privileged unit check proof bras soak fuzz bench bench-detach bench-fib bench-forward peers clean
 
 all: build
 
@@ -39,12 +40,17 @@ privileged: build
 	ROUTER6D_PRIVILEGED=1 $(GO) test -tags 'torture mutant_nograce' -count=1 -run Tags ./test/torture
 	ROUTER6D_PRIVILEGED=1 $(GO) test -tags 'torture mutant_nowithdraw' -count=1 -run Tags ./test/torture
 
-# PPPoE against Debian's pppoe-server and pppd. Not yet part of "test": it takes five
-# minutes more, and on a machine whose CPUs are taken the guest can be too late.
-bras: PACKAGES += $(BRAS_PACKAGES)
+# PPPoE alone, against Debian's pppoe-server and pppd and our own concentrator.
 bras: peers build
-	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -race -tags bras -count=1 -timeout 20m -p 1 ./test/lab/bras
-	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -race -tags bras -count=1 -timeout 20m -run PPPoE ./test/e2e
+	ROUTER6D_PRIVILEGED=1 $(GO) test -race -count=1 -timeout 20m ./test/lab/bras
+	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -race -count=1 -timeout 20m -run PPPoE ./test/e2e
+
+# The seed's scene for long: sessions that die under TCP, a hundred times against the
+# real server and a thousand against our own concentrator, and routers that are killed.
+soak: peers build
+	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -race -count=1 -timeout 60m -v -run 'PPPoEDies/^(keep|renew)$$' ./test/e2e -args -drops 100
+	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -race -count=1 -timeout 60m -v -run 'PPPoEDies/own' ./test/e2e -args -drops 1000
+	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -race -count=1 -timeout 60m -v -run 'PPPoEKilledUnderTCP' ./test/e2e -args -kills 100
 
 # Format, vet and lint; the linter has a go.mod of its own, so that the router's has
 # only what the router needs.

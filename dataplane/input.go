@@ -114,6 +114,8 @@ func (w *worker) acceptStacked(why Drop, p *link.Packet, in *ifmgr.Interface) Dr
 			return w.acceptNot(None, p, in)
 		case link.Overflow:
 			return w.acceptNot(SessionFull, p, in)
+		case link.Unready:
+			return w.acceptNot(NoSession, p, in)
 		case link.NotOurs:
 		}
 	}

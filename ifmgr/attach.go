@@ -206,6 +206,16 @@ func (i *Interface) stack(u *Upper) {
 	i.uppers.Store(&all)
 }
 
+// above is the interfaces stacked on i, for the loop to go through.
+func (i *Interface) above() (all []*Interface) {
+	for _, u := range i.stacked() {
+		if u.Interface != i { // one that takes what it receives itself, as a handover
+			all = append(all, u.Interface)
+		}
+	}
+	return all
+}
+
 // unstack takes an interface off i, in the turn that withdraws it.
 func (i *Interface) unstack(t *loop.Turn, upper *Interface) {
 	var rest []*Upper

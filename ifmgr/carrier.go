@@ -56,7 +56,7 @@ func (m *Manager) enable(t *loop.Turn, i *Interface) {
 
 // checkStacked asks the ports on top how they are now.
 func (m *Manager) checkStacked(t *loop.Turn, i *Interface) {
-	for _, u := range i.stacked() {
+	for _, u := range i.above() {
 		m.Check(t, u.id)
 	}
 }

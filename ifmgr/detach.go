@@ -72,8 +72,8 @@ func (m *Manager) Detach(t *loop.Turn, id ID, cause error, done func(Result)) {
 		i.detach.join(i, done)
 		return
 	}
-	for _, u := range i.stacked() {
-		m.Detach(t, u.ID(), ErrLower, nil)
+	for _, u := range i.above() {
+		m.Detach(t, u.id, ErrLower, nil)
 	}
 	d := &detaching{began: t.Now(), waiting: []func(Result){done}}
 	d.result = Result{ID: id, Name: i.name, Cause: cause}
@@ -81,13 +81,14 @@ func (m *Manager) Detach(t *loop.Turn, id ID, cause error, done func(Result)) {
 
 	// Gate: nothing new takes hold.
 	i.state, i.since = Draining, t.Now()
+	i.noteMissed() // while there is somebody to ask
 	// Withdraw: nothing new finds it.
 	begin := time.Now()
 	d.result.Routes, d.result.Slots = m.withdraw(t, i)
 	if i.lower != nil {
 		i.lower.unstack(t, i)
 	}
-	if p, ok := i.port.(*dialer); ok {
+	if p, ok := i.port.(interface{ end(*loop.Turn, error) }); ok {
 		p.end(t, cause)
 	}
 	if i.neighbors != nil {

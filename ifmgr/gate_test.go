@@ -45,11 +45,11 @@ func (h *house) in(s State) (id ID, letGo func()) {
 // Every state, every kind of holder.
 func TestGate(t *testing.T) {
 	want := map[State]map[Holder]error{
-		Down:     {Route: ErrDown, Worker: nil, Stacked: nil},
-		Up:       {Route: nil, Worker: nil, Stacked: nil},
-		Draining: {Route: ErrDraining, Worker: ErrDraining, Stacked: ErrDraining},
-		Orphaned: {Route: ErrDraining, Worker: ErrDraining, Stacked: ErrDraining},
-		Detached: {Route: ErrNotFound, Worker: ErrNotFound, Stacked: ErrNotFound},
+		Down:     {Route: ErrDown, Worker: nil, Stacked: nil, Setup: nil},
+		Up:       {Route: nil, Worker: nil, Stacked: nil, Setup: nil},
+		Draining: {Route: ErrDraining, Worker: ErrDraining, Stacked: ErrDraining, Setup: ErrDraining},
+		Orphaned: {Route: ErrDraining, Worker: ErrDraining, Stacked: ErrDraining, Setup: ErrDraining},
+		Detached: {Route: ErrNotFound, Worker: ErrNotFound, Stacked: ErrNotFound, Setup: ErrNotFound},
 	}
 	for s := Down; s <= Detached; s++ {
 		for who := Route; who < holders; who++ {

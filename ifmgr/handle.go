@@ -12,13 +12,15 @@ const (
 	Worker
 	// Stacked is a port on top of this one.
 	Stacked
+	// Setup is setting up the kernel's end.
+	Setup
 
 	holders
 )
 
 // String is the name the ledger uses.
 func (h Holder) String() string {
-	return [holders]string{"none", "route", "worker", "stacked"}[h]
+	return [holders]string{"none", "route", "worker", "stacked", "setup"}[h]
 }
 
 // A Handle is one counted reference to an interface: while it is held, the

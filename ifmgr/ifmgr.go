@@ -53,6 +53,8 @@ var (
 	ErrAddressTaken = errors.New("address is taken")
 	// ErrDown means that the interface takes no routes now.
 	ErrDown = errors.New("interface is down")
+	// ErrNoIPv6 means that the interface carries none, and takes no routes.
+	ErrNoIPv6 = errors.New("interface carries no IPv6")
 	// ErrDraining means that the interface is on its way out.
 	ErrDraining = errors.New("interface is draining")
 )
@@ -168,13 +170,14 @@ type Traffic struct {
 	RxPackets, RxBytes atomic.Uint64
 	TxPackets, TxBytes atomic.Uint64
 	TxErrors           atomic.Uint64 // handed to the device and not taken
+	RxMissed           atomic.Uint64 // the kernel had no room for, of ports that can tell; at the last Info
 }
 
 // Counts is a reading of Traffic.
 type Counts struct {
 	RxPackets, RxBytes uint64
 	TxPackets, TxBytes uint64
-	TxErrors           uint64
+	TxErrors, RxMissed uint64
 }
 
 // Read is what has passed so far.
@@ -182,7 +185,7 @@ func (c *Traffic) Read() Counts {
 	return Counts{
 		RxPackets: c.RxPackets.Load(), RxBytes: c.RxBytes.Load(),
 		TxPackets: c.TxPackets.Load(), TxBytes: c.TxBytes.Load(),
-		TxErrors: c.TxErrors.Load(),
+		TxErrors: c.TxErrors.Load(), RxMissed: c.RxMissed.Load(),
 	}
 }
 
@@ -280,6 +283,8 @@ func (i *Interface) gate(who Holder) error {
 		return ErrNotFound
 	case i.state >= Draining:
 		return fmt.Errorf("%s: %w", i.name, ErrDraining)
+	case who == Route && i.kind == config.TypeIPv4:
+		return fmt.Errorf("%s: %w", i.name, ErrNoIPv6)
 	case who == Route && !i.routable():
 		return fmt.Errorf("%s: %w", i.name, ErrDown)
 	}
@@ -366,7 +371,15 @@ func (m *Manager) All(*loop.Turn) []Info {
 	return all
 }
 
+// noteMissed asks the port how much it was not given. In turns.
+func (i *Interface) noteMissed() {
+	if p, ok := i.port.(interface{ Missed() uint64 }); ok {
+		i.traffic.RxMissed.Store(p.Missed())
+	}
+}
+
 func (i *Interface) info() Info {
+	i.noteMissed()
 	in := Info{
 		ID: i.id, Name: i.name, Type: i.kind, FromFile: i.fromFile, State: i.state, Disabled: i.disabled.Load(), Since: i.since,
 		MTU: int(i.mtu.Load()), HopLimit: uint8(i.hopLimit.Load()),

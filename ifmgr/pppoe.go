@@ -37,24 +37,26 @@ var ErrSession = errors.New("session ended")
 // A dialer is a PPPoE session as an interface: a port on top of an Ethernet port,
 // and the machine that opens the session.
 //
-//	worker ──Claim──▶ IPv6 of the session, on as the interface's own
+//	worker ──Claim──▶ packets of the session, on as the interface's own
 //	   │     └──────▶ mail ──turn──▶ line ──▶ frames to the lower port
 //	   └─────Send───▶ cut, clamped, wrapped, to the lower port
 //
 // Without a session there is no carrier, and nothing is sent.
 type dialer struct {
-	m       *Manager
-	lower   carrier
-	renew   bool                          // the interface ends with its session
-	session atomic.Pointer[pppoe.Session] // nil: IPv6 does not flow
-	filter  atomic.Pointer[pppoe.Filter]  // nil: nothing is ours
-	heard   atomic.Bool                   // IPv6 has come in since the machine was told
-	severed atomic.Bool
-	mail    mail
+	m        *Manager
+	lower    carrier
+	renew    bool                          // the interface ends with its session
+	session  atomic.Pointer[pppoe.Session] // nil: IPv6 does not flow
+	session4 atomic.Pointer[pppoe.Session] // nil: IPv4 does not flow
+	filter   atomic.Pointer[pppoe.Filter]  // nil: nothing is ours
+	heard    atomic.Bool                   // a packet has come in since the machine was told
+	severed  atomic.Bool
+	mail     mail
 
 	// Owned by the loop.
 	i     *Interface // nil until it is attached
 	line  *line
+	four  *handover // nil: nobody wants IPv4
 	timer *loop.Timer
 }
 
@@ -122,7 +124,7 @@ func (d *dialer) Claim(p *link.Packet) link.Claim {
 	if f == nil || len(b) < pppoe.HeaderSize {
 		return link.NotOurs
 	}
-	if f.Open && len(b) > encapsulation && f.InSession(b) && ppp.Protocol(binary.BigEndian.Uint16(b[pppoe.HeaderSize:])) == ppp.ProtoIPv6 {
+	if (f.Open || f.Open4) && len(b) > encapsulation && f.InSession(b) && flows(f, b) {
 		return d.receive(p, int(binary.BigEndian.Uint16(b[18:]))-ppp.ProtocolSize)
 	}
 	if !f.Concerns(b) {
@@ -135,7 +137,19 @@ func (d *dialer) Claim(p *link.Packet) link.Claim {
 	return link.Consumed
 }
 
-// receive takes the encapsulation off an IPv6 packet, and its padding.
+// flows reports whether a frame of the session has a packet of a version that flows,
+// which says so itself.
+func flows(f *pppoe.Filter, b []byte) bool {
+	switch ppp.Protocol(binary.BigEndian.Uint16(b[pppoe.HeaderSize:])) {
+	case ppp.ProtoIPv6:
+		return f.Open && b[encapsulation]>>4 == 6
+	case ppp.ProtoIPv4:
+		return f.Open4 && b[encapsulation]>>4 == 4
+	}
+	return false
+}
+
+// receive takes the encapsulation off a packet, and its padding.
 func (d *dialer) receive(p *link.Packet, size int) link.Claim {
 	if size <= 0 || encapsulation+size > len(p.Bytes()) {
 		return link.NotOurs
@@ -151,9 +165,10 @@ func (d *dialer) receive(p *link.Packet, size int) link.Claim {
 	return link.Ours
 }
 
-// clamp lets nobody at either end of a TCP connection ask for more than fits.
+// clamp lets nobody at either end of a TCP connection ask for more than fits. Of IPv4
+// a handover sees to it.
 func (d *dialer) clamp(p *link.Packet) {
-	if b := p.Bytes(); len(b) >= header.IPv6Size && !p.Offload.PartialChecksum() {
+	if b := p.Bytes(); len(b) >= header.IPv6Size && b[0]>>4 == 6 && !p.Offload.PartialChecksum() {
 		header.ClampMSS(header.IPv6(b), uint16(d.i.MTU()-tcpOverhead))
 	}
 }
@@ -174,7 +189,8 @@ func (d *dialer) Send(v *link.Vector) error {
 	}
 	for i := range v.Len() {
 		v.At(i).CompleteChecksum()
-		d.wrap(v.At(i), s)
+		d.clamp(v.At(i))
+		d.wrap(v.At(i), s, ppp.ProtoIPv6)
 	}
 	err := d.lower.Send(v)
 	for i := range v.Len() {
@@ -185,25 +201,22 @@ func (d *dialer) Send(v *link.Vector) error {
 
 // sendCut sends one segment after the other: they are made in place.
 func (d *dialer) sendCut(v *link.Vector, s *pppoe.Session) error {
-	one := new(link.Vector)
 	return v.Cut(func(p *link.Packet) error {
-		d.wrap(p, s)
-		one.Reset()
-		one.Push(p)
-		err := d.lower.Send(one)
+		d.clamp(p)
+		d.wrap(p, s, ppp.ProtoIPv6)
+		err := d.lower.Send(p.Alone())
 		p.TrimFront(encapsulation)
 		return err
 	})
 }
 
 // wrap puts a packet into a frame of the session's.
-func (d *dialer) wrap(p *link.Packet, s *pppoe.Session) {
-	d.clamp(p)
+func (d *dialer) wrap(p *link.Packet, s *pppoe.Session, proto ppp.Protocol) {
 	size := len(p.Bytes()) + ppp.ProtocolSize
 	b := p.Prepend(encapsulation)
 	f := pppoe.Frame{Destination: s.Peer, Source: d.lower.HardwareAddr(), Code: pppoe.SessionData, Session: s.ID}
 	pppoe.PutHeader(b, &f, size)
-	binary.BigEndian.PutUint16(b[pppoe.HeaderSize:], uint16(ppp.ProtoIPv6))
+	binary.BigEndian.PutUint16(b[pppoe.HeaderSize:], uint16(proto))
 }
 
 // Probe is how the session is.
@@ -268,6 +281,9 @@ func (d *dialer) step(t *loop.Turn, in pppoe.Input) {
 	if out.Shut || out.Ended != nil {
 		d.session.Store(nil) // before withdrawing: the gate
 	}
+	if out.Shut4 || out.Ended != nil {
+		d.session4.Store(nil)
+	}
 	d.transmit(out.Send)
 	if s := d.line.client.Remember(); s != d.line.noted {
 		d.line.noted = s
@@ -276,6 +292,12 @@ func (d *dialer) step(t *loop.Turn, in pppoe.Input) {
 	d.timer.Stop(t)
 	if !out.Wake.IsZero() {
 		d.timer = t.At(out.Wake, d.expire)
+	}
+	if out.Opened4 != nil {
+		d.session4.Store(out.Opened4)
+	}
+	if d.four != nil {
+		d.four.look(t)
 	}
 	switch {
 	case out.Opened != nil:
@@ -359,10 +381,19 @@ func (d *dialer) end(t *loop.Turn, cause error) {
 	}
 	d.timer.Stop(t)
 	d.session.Store(nil)
+	d.session4.Store(nil)
 	d.filter.Store(nil)
 	if errors.Is(cause, ErrRequested) {
 		delete(d.m.lines, d.i.name)
 	}
+}
+
+// Forget forgets what was of a PPPoE interface that is not there, and is not to come
+// again. It reports whether there was something.
+func (m *Manager) Forget(_ *loop.Turn, name string) bool {
+	_, ok := m.lines[name]
+	delete(m.lines, name)
+	return ok
 }
 
 // A Line is a PPPoE interface, for people: also while it is not there.

@@ -14,6 +14,7 @@ import (
 	"github.com/router6d/router6d/internal/config"
 	"github.com/router6d/router6d/internal/header"
 	"github.com/router6d/router6d/internal/lab"
+	"github.com/router6d/router6d/internal/link"
 	"github.com/router6d/router6d/internal/loop"
 	"github.com/router6d/router6d/pppoe"
 	"github.com/router6d/router6d/pppoe/ac"
@@ -27,18 +28,25 @@ type provider struct {
 	wire   *lab.Port
 	ac     *ac.Concentrator
 	keeper *ifmgr.Keeper
-	seen   []byte // the last IPv6 packet that came out of a session
+	seen   []byte   // the last packet that came out of a session
+	all    [][]byte // every one
 	from   uint16
 }
 
 func newProvider(t *testing.T, identity config.Identity) *provider {
+	t.Helper()
+	return newProviderOf(t, identity, ppp.IPv4{})
+}
+
+// newProviderOf is one that gives those addresses as well; zero: none.
+func newProviderOf(t *testing.T, identity config.Identity, give ppp.IPv4) *provider {
 	t.Helper()
 	p := &provider{t: t, r: lab.New(t)}
 	p.keeper = ifmgr.NewKeeper(p.r.Interfaces)
 	p.wire = p.r.AttachEthernet(lab.Settings("eth0"))
 	p.ac = ac.New(ac.Config{
 		MAC: pppoe.MAC{2, 0, 0, 0, 0, 9}, Name: "bras1", MTU: 1492, Demand: []ppp.Auth{ppp.MSCHAPv2},
-		Users: map[string]string{"alice": "secret"}, Random: rand.New(rand.NewChaCha8([32]byte{1})),
+		Users: map[string]string{"alice": "secret"}, Random: rand.New(rand.NewChaCha8([32]byte{1})), IPv4: give,
 	})
 	p.add(identity)
 	return p
@@ -69,6 +77,7 @@ func (p *provider) answer(out ac.Output) {
 	}
 	if out.Packet != nil {
 		p.seen, p.from = bytes.Clone(out.Packet), out.Session
+		p.all = append(p.all, p.seen)
 	}
 }
 
@@ -116,6 +125,61 @@ func TestPPPoEForwards(t *testing.T) {
 	p.wire.Send(p.ac.Encapsulate(p.from, back))
 	if got := header.IPv6(lan.Expect()); mssOf(got) != 1432 || !lab.ChecksumRight(got) {
 		t.Errorf("came in: MSS %d, want 1432 and a good checksum", mssOf(got))
+	}
+}
+
+// TestPPPoEMTU has every byte of a superframe pass, in packets that fit through the
+// session, and what can't be cut answered with the session's MTU.
+func TestPPPoEMTU(t *testing.T) {
+	p := newProvider(t, config.IdentityKeep)
+	lan := p.r.Attach("lan", "2001:db8:1::1/64")
+	p.r.Route("::/0", lab.Dev("wan"))
+	p.open()
+	payload := make([]byte, 10_000)
+	for i := range payload {
+		payload[i] = byte(i * i >> 8)
+	}
+	lan.SendFrame(lab.Superframe(lab.TCP("2001:db8:1::2", "2001:db8:9::9", 1000, 80, header.FlagACK, payload), 1432))
+	p.until("seven packets at the provider", func() bool { return len(p.all) == 7 })
+	var got []byte
+	for i, b := range p.all {
+		if len(b) > 1492 || !lab.ChecksumRight(b) {
+			t.Errorf("packet %d: %d bytes, checksum right: %v", i, len(b), lab.ChecksumRight(b))
+		}
+		got = append(got, b[header.IPv6Size+header.TCPSize:]...)
+	}
+	if !bytes.Equal(got, payload) {
+		t.Error("it is not what was sent")
+	}
+	lan.Send(lab.UDP("2001:db8:1::2", "2001:db8:9::9", 1, 2, make([]byte, 1493-48)))
+	if b := lan.Expect(); b[40] != 2 || int(b[46])<<8|int(b[47]) != 1492 {
+		t.Errorf("answered by %x, want Packet Too Big with 1492", b)
+	}
+}
+
+// TestPPPoEDoesNotAllocate takes packets and superframes out, and packets in.
+func TestPPPoEDoesNotAllocate(t *testing.T) {
+	port := ifmgr.NewIdleSession(pppoe.Session{MTU: 1492})
+	near, _ := link.NewPipe("near", "nobody")
+	batch := link.NewBatch(link.NewPool(1))
+	for name, frame := range map[string][]byte{
+		"packet":     lab.PartialChecksum(lab.TCP("2001:db8:1::2", "2001:db8:9::9", 1, 2, header.FlagACK, nil)),
+		"superframe": lab.Superframe(lab.TCP("2001:db8:1::2", "2001:db8:9::9", 1, 2, header.FlagACK, make([]byte, 10_000)), 1432),
+	} {
+		t.Run(name, func(t *testing.T) {
+			step := func() {
+				near.OfferFrame(frame)
+				_ = near.Recv(batch)
+				if err := port.Send(&batch.Vector); err != nil || batch.Len() != 0 {
+					t.Errorf("send: %v, %d left", err, batch.Len())
+				}
+				batch.End()
+			}
+			step()
+			if n := testing.AllocsPerRun(100, step); n != 0 {
+				t.Errorf("allocations = %v, want 0", n)
+			}
+		})
 	}
 }
 

@@ -46,6 +46,7 @@ type Prepared struct {
 	config   config.Interface
 	port     link.Port // nil of what is stacked, which is made when it is attached
 	secret   string    // of a PPPoE session
+	handover *handover // the port, if it is one
 	settings Settings
 	ifc      *Interface // once attached
 }
@@ -67,6 +68,8 @@ func (m *Manager) Prepare(ctx context.Context, c config.Interface) (*Prepared, e
 			return nil, fmt.Errorf("interface %s: %w", c.Name, err)
 		}
 		return p, nil
+	case config.TypeIPv4:
+		return p, p.openIPv4(ctx)
 	}
 	port, settings, err := prepare(c)
 	if err != nil {
@@ -80,6 +83,23 @@ func (m *Manager) Prepare(ctx context.Context, c config.Interface) (*Prepared, e
 	return p, nil
 }
 
+// openIPv4 opens the device of a session's IPv4, if the session is there.
+func (p *Prepared) openIPv4(ctx context.Context) error {
+	err := p.m.loop.Do(ctx, func(t *loop.Turn) error {
+		_, err := p.m.sessionUnder(t, p.config)
+		return err
+	})
+	if err == nil {
+		p.handover, p.settings, err = p.m.openIPv4(p.config)
+	}
+	if err != nil {
+		p.m.unreserve(p.config.Name)
+		return err
+	}
+	p.port = p.handover
+	return nil
+}
+
 // Attach makes it an interface. If it fails, the Prepared is as it was.
 func (p *Prepared) Attach(t *loop.Turn) (id ID, err error) {
 	switch p.config.Type {
@@ -87,6 +107,8 @@ func (p *Prepared) Attach(t *loop.Turn) (id ID, err error) {
 		id, err = p.m.attachVLAN(t, p.config)
 	case config.TypePPPoE:
 		id, err = p.m.attachPPPoE(t, p.config, p.secret)
+	case config.TypeIPv4:
+		id, err = p.m.attachIPv4(t, p.config, p.handover, p.settings)
 	default: // a device's; one without a type is a TUN
 		id, err = p.m.Attach(t, p.port, p.settings)
 	}

@@ -42,7 +42,7 @@ const (
 	Waiting                  // for the next try
 	Discovering              // a PADI was sent
 	Requesting               // a PADR was sent
-	Linking                  // there is a session, and PPP negotiates
+	Linking                  // there is a session, and PPP negotiates; IPv4 may flow
 	Open                     // IPv6 flows
 
 	phases
@@ -61,23 +61,24 @@ type Session struct {
 	Stale
 	AC      string // its name
 	Service string
-	MTU     int // bytes of IPv6
+	MTU     int // bytes of a packet
 	Auth    ppp.Auth
 	IID     ppp.IID // ours
 	PeerIID ppp.IID
+	IPv4    ppp.IPv4 // zero while no IPv4 flows
 }
 
 // An End is a session that was, or an attempt at one.
 type End struct {
 	Session Session
-	Opened  time.Time // zero if IPv6 never flowed
+	Opened  time.Time // zero if nothing ever flowed
 	Closed  time.Time
 	Cause   Cause
 	Text    string // what the peer said, or more about the cause
 }
 
-// Input is what happens to a client: Up, Down, Frame, Heard or Close; nil: Wake has
-// come.
+// Input is what happens to a client: Up, Down, Received, Heard, WantIPv4 or Close;
+// nil: Wake has come.
 type Input interface{ input() }
 
 // Up is carrier of the interface below, which has an address and takes packets of
@@ -91,8 +92,10 @@ type (
 	Down struct{}
 	// Received is a frame that Filter is for, from the Ethernet header on. Borrowed.
 	Received []byte
-	// Heard is IPv6 that came through the session.
+	// Heard is packets that came through the session.
 	Heard struct{}
+	// WantIPv4 says whether IPv4 is to flow as well, from now on; at first it is not.
+	WantIPv4 bool
 	// Close ends the session: the peer is told. Up begins anew.
 	Close struct{}
 )
@@ -101,6 +104,7 @@ func (Up) input()       {}
 func (Down) input()     {}
 func (Received) input() {}
 func (Heard) input()    {}
+func (WantIPv4) input() {}
 func (Close) input()    {}
 
 // Output is what comes of a step.
@@ -110,6 +114,10 @@ type Output struct {
 	Opened *Session  // IPv6 flows from now on
 	Shut   bool      // it does no longer, and the session is still there
 	Ended  *End      // the session is not; or an attempt at it failed
+
+	// Opened4 and Shut4 are the same of IPv4, with its addresses in the session.
+	Opened4 *Session
+	Shut4   bool
 }
 
 // A Client is one host's side of one session after the other. It has no goroutine,
@@ -128,7 +136,8 @@ type Client struct {
 	link     *ppp.Link // of Linking and Open
 	linkWake time.Time
 	session  Session
-	opened   time.Time // zero unless IPv6 flowed in this session
+	want4    bool
+	opened   time.Time // zero unless anything flowed in this session
 	stale    Stale     // to be ended; zero: none
 	history  []End     // the newest last
 	stats    Stats
@@ -144,7 +153,7 @@ type offer struct {
 
 // Stats counts what a client has done.
 type Stats struct {
-	Opened uint64
+	Opened uint64         // sessions in which anything flowed
 	Ended  [causes]uint64 // sessions and attempts, by cause
 }
 
@@ -168,6 +177,8 @@ func (c *Client) Step(now time.Time, in Input) Output {
 			c.link.Heard(now)
 			c.linkWake = earlier(c.linkWake, now) // asks when it wants to be called now
 		}
+	case WantIPv4:
+		c.wantIPv4(now, bool(in))
 	case Close:
 		c.close(now)
 	case nil:
@@ -215,6 +226,14 @@ func (c *Client) down(now time.Time) {
 	c.become(now, Idle)
 }
 
+// wantIPv4 holds for this session and those to come.
+func (c *Client) wantIPv4(now time.Time, want bool) {
+	c.want4 = want
+	if c.link != nil {
+		c.linked(now, c.link.WantIPv4(now, want))
+	}
+}
+
 func (c *Client) close(now time.Time) {
 	if c.link != nil {
 		c.take(c.link.Close(now))
@@ -259,6 +278,7 @@ func (c *Client) linked(now time.Time, out ppp.Output) {
 		c.end(now, causeOf(out.Ended), text)
 		return
 	}
+	c.linked4(now)
 	flows := c.link.Phase() == ppp.Open
 	switch {
 	case flows && c.phase == Linking:
@@ -266,6 +286,21 @@ func (c *Client) linked(now time.Time, out ppp.Output) {
 	case !flows && c.phase == Open:
 		c.become(now, Linking)
 		c.out.Shut = true
+	}
+}
+
+// linked4 follows IPv4, which flows or not whatever becomes of IPv6.
+func (c *Client) linked4(now time.Time) {
+	got, flows := c.link.IPv4()
+	switch {
+	case flows && got != c.session.IPv4:
+		c.flow(now)
+		c.session.IPv4 = got
+		s := c.session
+		c.out.Opened4, c.out.Shut4 = &s, false
+	case !flows && c.session.IPv4 != ppp.IPv4{}:
+		c.session.IPv4 = ppp.IPv4{}
+		c.out.Opened4, c.out.Shut4 = nil, true
 	}
 }
 
@@ -279,15 +314,20 @@ func (c *Client) take(out ppp.Output) {
 
 func (c *Client) open(now time.Time) {
 	c.become(now, Open)
+	c.flow(now)
+	c.session.IID, c.session.PeerIID = c.link.IIDs()
+	s := c.session
+	c.out.Opened = &s
+}
+
+// flow is the first packet of a protocol, which may come.
+func (c *Client) flow(now time.Time) {
 	if c.opened.IsZero() {
 		c.opened = now
 		c.stats.Opened++
 	}
 	c.session.MTU = min(c.session.MTU, c.link.MTU())
 	c.session.Auth = c.link.Auth()
-	c.session.IID, c.session.PeerIID = c.link.IIDs()
-	s := c.session
-	c.out.Opened = &s
 }
 
 // hangUp tells the peer.
@@ -306,7 +346,7 @@ func (c *Client) end(now time.Time, cause Cause, text string) {
 	}
 	e := End{Session: c.session, Opened: c.opened, Closed: now, Cause: cause, Text: text}
 	c.note(e)
-	c.out.Ended, c.out.Opened, c.out.Shut = &e, nil, false
+	c.out.Ended, c.out.Opened, c.out.Shut, c.out.Opened4, c.out.Shut4 = &e, nil, false, nil, false
 	c.link, c.linkWake, c.session, c.opened = nil, time.Time{}, Session{}, time.Time{}
 	c.become(now, Waiting)
 }
@@ -365,7 +405,7 @@ type Info struct {
 	Since   time.Time
 	Next    time.Time // of Waiting: when the next try comes
 	Session Session   // of Linking and Open
-	Opened  time.Time // when IPv6 flowed first in this session; zero: not yet
+	Opened  time.Time // when anything flowed first in this session; zero: not yet
 	History []End     // the newest last
 	Stats   Stats
 }
@@ -395,11 +435,12 @@ type Filter struct {
 	hostUniq [8]byte
 	session  Stale // zero: none
 	Open     bool  // IPv6 flows
+	Open4    bool  // IPv4 flows
 }
 
 // Filter is what is the client's now.
 func (c *Client) Filter() Filter {
-	f := Filter{mac: c.mac, hostUniq: c.hostUniq, Open: c.phase == Open}
+	f := Filter{mac: c.mac, hostUniq: c.hostUniq, Open: c.phase == Open, Open4: c.session.IPv4 != ppp.IPv4{}}
 	if c.link != nil {
 		f.session = c.session.Stale
 	}
@@ -413,7 +454,7 @@ func (f *Filter) InSession(b []byte) bool {
 		binary.BigEndian.Uint16(b[16:]) == f.session.ID && f.session.ID != 0 && MAC(b[6:]) == f.session.Peer && MAC(b) == f.mac
 }
 
-// Concerns reports whether the client wants to see a frame that is not IPv6 of its
+// Concerns reports whether the client wants to see a frame that is no packet of its
 // session.
 func (f *Filter) Concerns(b []byte) bool {
 	x, ok := ParseFrame(b)

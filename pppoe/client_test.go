@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -90,6 +91,12 @@ func (w *wire) tell(out pppoe.Output) {
 	if out.Shut {
 		w.session = nil
 		w.log("shut")
+	}
+	if out.Opened4 != nil {
+		w.log("IPv4 opened: %v to %v, DNS %v", out.Opened4.IPv4.Own, out.Opened4.IPv4.Peer, out.Opened4.IPv4.DNS[0])
+	}
+	if out.Shut4 {
+		w.log("IPv4 shut")
 	}
 	if out.Ended != nil {
 		w.session = nil
@@ -197,6 +204,11 @@ func play(t *testing.T, script string) string {
 			a.Most = 1
 		case "ac-mtu":
 			a.MTU = 1500
+		case "ac-ipv4":
+			a.IPv4 = ppp.IPv4{
+				Own: netip.MustParseAddr("100.64.0.1"), Peer: netip.MustParseAddr("100.64.0.9"),
+				DNS: [2]netip.Addr{netip.MustParseAddr("100.64.0.53")},
+			}
 		case "stale":
 			c.Stale = pppoe.Stale{ID: 0x11, Peer: acMAC}
 		default:
@@ -223,6 +235,10 @@ func (w *wire) command(t *testing.T, args []string) {
 		w.step(pppoe.Down{})
 	case "close":
 		w.step(pppoe.Close{})
+	case "ipv4":
+		w.step(pppoe.WantIPv4(true))
+	case "no-ipv4":
+		w.step(pppoe.WantIPv4(false))
 	case "wait":
 		d, err := time.ParseDuration(args[1])
 		if err != nil {

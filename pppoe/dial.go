@@ -123,5 +123,6 @@ func (c *Client) confirmed(now time.Time, f Frame) {
 		EchoInterval: ppp.DefaultEchoInterval, EchoFailures: ppp.DefaultEchoFailures,
 		Random: c.cfg.Random,
 	})
+	c.link.WantIPv4(now, c.want4)
 	c.linked(now, c.link.Begin(now))
 }

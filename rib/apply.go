@@ -23,6 +23,9 @@ type Update struct {
 // Apply changes what a source offers. The first routes are in the FIB when it
 // returns, which is all of them in an update of usual size; Settled tells of
 // the rest. On error nothing has changed.
+//
+// All else waits for its turn: about a millisecond for a thousand routes. Who has
+// many that do not depend on each other applies them in several updates.
 func (r *RIB) Apply(t *loop.Turn, u Update) error {
 	set, err := u.checkSet()
 	if err != nil {

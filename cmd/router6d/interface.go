@@ -29,14 +29,14 @@ func interfaceAdd(socket *string) *cobra.Command {
 		Args:    args(cobra.ExactArgs(1)),
 	}
 	f := c.Flags()
-	kind := f.String("type", "", "tun, tap, packet, vlan or pppoe (default tun)")
+	kind := f.String("type", "", "tun, tap, packet, vlan, pppoe or ipv4 (default tun)")
 	mode := f.String("mode", "", "create or attach (default create)")
 	recreate := f.Bool("recreate", false, "make it again when someone else deletes it")
 	mtu := f.Int("mtu", 0, "MTU (default 1500)")
 	hopLimit := f.Int("hop-limit", 0, "hop limit of the router's own packets (default 64)")
 	silent := f.Bool("no-unreachables", false, "who sends in here is not told that something could not be delivered")
 	mac := f.String("mac", "", "MAC address of the router's own (tap: default one that stays the same; packet: default the link's)")
-	lower := f.String("lower", "", "interface that it is on (vlan, pppoe)")
+	lower := f.String("lower", "", "interface that it is on (vlan, pppoe, ipv4)")
 	vlan := f.Int("vlan", 0, "VLAN ID on the lower interface (vlan)")
 	protocol := f.String("protocol", "", "802.1q or 802.1ad (vlan; default 802.1q)")
 	queues := f.Int("queues", 0, "workers that read from it (default by the number of CPUs)")
@@ -45,13 +45,14 @@ func interfaceAdd(socket *string) *cobra.Command {
 	service := f.String("service", "", "service to ask for (pppoe; default any)")
 	ac := f.String("ac", "", "name of the access concentrator (pppoe; default any)")
 	identity := f.String("identity", "", "keep or renew: what becomes of the interface when its session ends (pppoe; default keep)")
+	defaultRoute := f.Bool("default-route", false, "the kernel's default route for IPv4 leads to it (ipv4)")
 	addresses := f.StringSlice("address", nil, "the router's own address on it, with length; may be repeated")
 	netns := f.String("netns", "", "network namespace of the kernel's end: a name, a path or pid:N")
 	kernelMAC := f.String("kernel-mac", "", "MAC address of the kernel's end (tap; default one that stays the same)")
 	kernelAddresses := f.StringSlice("kernel-address", nil, "address of the kernel's end, with length; may be repeated")
 	kernelRoutes := f.StringSlice("kernel-route", nil, "prefix that the kernel routes into it; may be repeated")
 	queue := f.Int("txqueuelen", 0, "queue of the kernel's end (default 10000)")
-	complete(c, "type", cobra.FixedCompletions(words(config.TypeTUN, config.TypeTAP, config.TypePacket, config.TypeVLAN, config.TypePPPoE), cobra.ShellCompDirectiveNoFileComp))
+	complete(c, "type", cobra.FixedCompletions(words(config.TypeTUN, config.TypeTAP, config.TypePacket, config.TypeVLAN, config.TypePPPoE, config.TypeIPv4), cobra.ShellCompDirectiveNoFileComp))
 	complete(c, "lower", interfaces(socket))
 	complete(c, "protocol", cobra.FixedCompletions(words(config.Protocol8021Q, config.Protocol8021AD), cobra.ShellCompDirectiveNoFileComp))
 	complete(c, "identity", cobra.FixedCompletions(words(config.IdentityKeep, config.IdentityRenew), cobra.ShellCompDirectiveNoFileComp))
@@ -64,6 +65,7 @@ func interfaceAdd(socket *string) *cobra.Command {
 			"type": *kind, "mode": *mode, "recreate": *recreate, "mtu": *mtu, "hop-limit": *hopLimit,
 			"queues": *queues, "mac": *mac, "lower": *lower, "vlan": *vlan, "protocol": *protocol, "addresses": *addresses,
 			"user": *user, "password-file": *passwordFile, "service": *service, "ac": *ac, "identity": *identity,
+			"default-route": *defaultRoute,
 		})
 		if *silent {
 			settings["unreachables"] = false

@@ -290,7 +290,7 @@ func printNeighbors(w io.Writer, all []control.Neighbors) {
 }
 
 func printSessions(w io.Writer, all []control.Session) {
-	table(w, "INTERFACE STATE FOR SESSION PEER AC MTU AUTH", func(row func(...any), note func(string)) {
+	table(w, "INTERFACE STATE FOR SESSION PEER AC MTU AUTH IPV4", func(row func(...any), note func(string)) {
 		for _, s := range all {
 			session, mtu := "-", "-"
 			if s.Session != 0 {
@@ -299,7 +299,10 @@ func printSessions(w io.Writer, all []control.Session) {
 			if s.MTU != 0 {
 				mtu = fmt.Sprint(s.MTU)
 			}
-			row(s.Interface, s.Phase, time.Since(s.Since).Round(time.Second), session, cmp.Or(s.Peer, "-"), cmp.Or(s.AC, "-"), mtu, cmp.Or(s.Auth, "-"))
+			row(s.Interface, s.Phase, time.Since(s.Since).Round(time.Second), session, cmp.Or(s.Peer, "-"), cmp.Or(s.AC, "-"), mtu, cmp.Or(s.Auth, "-"), cmp.Or(s.IPv4, "-"))
+			if len(s.DNS) > 0 {
+				note("DNS " + strings.Join(s.DNS, ", "))
+			}
 			if !s.Next.IsZero() {
 				note("next try in " + max(0, time.Until(s.Next)).Round(time.Second).String())
 			}

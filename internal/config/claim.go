@@ -7,6 +7,7 @@ type claims struct {
 	owned  map[home]owner
 	routes map[routeKey]int
 	vlans  map[vlanKey]owner
+	ipv4s  map[string]owner // by session
 }
 
 // home is an address in the realm where it must be unique: its link if it is link-local (RFC 4291 §2.5.6), else everywhere.
@@ -31,7 +32,7 @@ type routeKey struct {
 }
 
 func newClaims() claims {
-	return claims{owned: map[home]owner{}, routes: map[routeKey]int{}, vlans: map[vlanKey]owner{}}
+	return claims{owned: map[home]owner{}, routes: map[routeKey]int{}, vlans: map[vlanKey]owner{}, ipv4s: map[string]owner{}}
 }
 
 func homeOf(a netip.Addr, iface string) home {
@@ -71,6 +72,15 @@ func (c claims) gateway(p Path) error {
 	if own, ok := c.owned[homeOf(p.Via, p.Dev)]; ok {
 		return wrong("name a neighbor", "gateway %s is the router itself, on interface %s, line %d", p.Via, own.iface, own.line)
 	}
+	return nil
+}
+
+// ipv4 claims the IPv4 of a session.
+func (c claims) ipv4(i Interface) error {
+	if first, ok := c.ipv4s[i.Lower]; ok && i.Lower != "" {
+		return wrong("keep one of the two", "the IPv4 of %s is interface %s already, line %d", i.Lower, first.iface, first.line)
+	}
+	c.ipv4s[i.Lower] = owner{i.Name, i.Line}
 	return nil
 }
 

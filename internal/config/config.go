@@ -68,7 +68,8 @@ type Interface struct {
 	DADTransmits int
 	Neighbors    []Neighbor // that need no resolution
 	Kernel       *Kernel    // the other end; nil leaves it alone, as ModeAttach always does
-	Lower        string     // the interface it is on, of TypeVLAN and TypePPPoE only
+	Lower        string     // the interface it is on, of TypeVLAN, TypePPPoE and TypeIPv4 only
+	DefaultRoute bool       // the kernel's for IPv4 is to lead here; false but of TypeIPv4
 	PPPoE        *PPPoE     // nil but of TypePPPoE
 	VLAN         VLAN       // zero but of TypeVLAN
 	Line         int        // in the file; zero if it came from elsewhere
@@ -86,6 +87,8 @@ const (
 	// TypePPPoE is a session with an access concentrator on another interface.
 	TypePPPoE Type = "pppoe"
 	TypeVLAN  Type = "vlan" // on another interface, of any type that has frames
+	// TypeIPv4 is the IPv4 of a session, which the kernel gets.
+	TypeIPv4 Type = "ipv4"
 )
 
 // Neighbor is a node on an Ethernet link.
@@ -100,7 +103,7 @@ type Mode string
 // The modes.
 const (
 	ModeCreate Mode = "create" // the router makes it, and it goes with the router
-	ModeAttach Mode = "attach" // somebody else made it, and keeps it; always of TypePacket and TypeVLAN
+	ModeAttach Mode = "attach" // somebody else made it, and keeps it; always of TypePacket and what is on another
 )
 
 // VLAN says which frames of the lower interface are a VLAN's.

@@ -88,6 +88,7 @@ func (d *decoder) iface(n *node, name string) Interface {
 		{"service", into(d, &session.Service, "a name", ParseName)},
 		{"ac", into(d, &session.AC, "a name", ParseName)},
 		{"identity", into(d, &session.Identity, "keep or renew", ParseIdentity)},
+		{"default-route", into(d, &i.DefaultRoute, "true or false", parseBool)},
 		{"addresses", func(n *node) { i.Addresses = each(d, n, "an address", ParseAddress, d.claims.own(name)) }},
 		{"unreachables", func(n *node) {
 			if told, ok := value(d, n, "true or false", parseBool); ok {
@@ -103,7 +104,7 @@ func (d *decoder) iface(n *node, name string) Interface {
 		i.PPPoE = &session
 		d.checkPPPoE(n, i)
 	}
-	if i.Type != TypeTUN && i.Type != TypePPPoE && n.get("dad-transmits") == nil {
+	if i.Type.hasFrames() && n.get("dad-transmits") == nil {
 		i.DADTransmits = DefaultDADTransmits
 	}
 	if n.get("mtu") == nil && i.isOnAnother() {
@@ -114,7 +115,7 @@ func (d *decoder) iface(n *node, name string) Interface {
 
 // isOnAnother reports whether an interface is on something that is there without it.
 func (i Interface) isOnAnother() bool {
-	return i.Type == TypePacket || i.Type == TypeVLAN || i.Type == TypePPPoE
+	return i.Type == TypePacket || i.Type.Stacked()
 }
 
 // ofType gives an interface what its type alone decides.
@@ -128,6 +129,12 @@ func (i Interface) ofType() Interface {
 	return i
 }
 
+// Stacked reports whether an interface of the type is on another one.
+func (t Type) Stacked() bool { return t == TypeVLAN || t == TypePPPoE || t == TypeIPv4 }
+
+// hasFrames reports whether there is Ethernet on it; what the type is unknown of has.
+func (t Type) hasFrames() bool { return t != TypeTUN && t != TypePPPoE && t != TypeIPv4 }
+
 // only says for which types a key is that is not for all.
 var only = map[string][]Type{
 	"mode":     {TypeTUN, TypeTAP},
@@ -136,7 +143,7 @@ var only = map[string][]Type{
 	"queues":   {TypeTUN, TypeTAP, TypePacket},
 	"mac":      {TypeTAP, TypePacket},
 	"kernel":   {TypeTUN, TypeTAP},
-	"lower":    {TypeVLAN, TypePPPoE},
+	"lower":    {TypeVLAN, TypePPPoE, TypeIPv4},
 	"vlan":     {TypeVLAN},
 	"protocol": {TypeVLAN},
 
@@ -146,6 +153,10 @@ var only = map[string][]Type{
 	"service":       {TypePPPoE},
 	"ac":            {TypePPPoE},
 	"identity":      {TypePPPoE},
+
+	"default-route": {TypeIPv4},
+	"addresses":     {TypeTUN, TypeTAP, TypePacket, TypeVLAN, TypePPPoE},
+	"hop-limit":     {TypeTUN, TypeTAP, TypePacket, TypeVLAN, TypePPPoE},
 
 	"dad-transmits": {TypeTAP, TypePacket, TypeVLAN},
 	"neighbors":     {TypeTAP, TypePacket, TypeVLAN},
@@ -162,6 +173,8 @@ func (d *decoder) checkType(n *node, i Interface) {
 	case i.Type == TypeVLAN:
 		d.checkVLAN(n, i)
 	case i.Type == TypePPPoE: // see checkPPPoE
+	case i.Type == TypeIPv4:
+		d.checkIPv4(n, i)
 	case i.Mode == ModeAttach && i.Type != TypePacket:
 		d.leaveAlone(n)
 	}
@@ -249,6 +262,18 @@ func (d *decoder) checkPPPoE(n *node, i Interface) {
 	}
 }
 
+// checkIPv4 wants a session whose IPv4 it is, as the only one.
+func (d *decoder) checkIPv4(n *node, i Interface) {
+	if n.get("lower") == nil {
+		d.fail(n.at, n, wrong("write whose, as lower: wan", "an interface of type ipv4 has no lower"))
+		return
+	}
+	d.checkLower(n, i)
+	if err := d.claims.ipv4(i); err != nil {
+		d.fail(n.get("lower").at, n.get("lower"), err)
+	}
+}
+
 // checkLowers refuses a VLAN or a session on what has no frames, and one that is on itself.
 func (d *decoder) checkLowers(n *node, all []Interface) {
 	named := map[string]Interface{}
@@ -256,13 +281,13 @@ func (d *decoder) checkLowers(n *node, all []Interface) {
 		named[i.Name] = i
 	}
 	for _, i := range all {
-		if i.Type != TypeVLAN && i.Type != TypePPPoE {
+		if !i.Type.Stacked() {
 			continue
 		}
 		at := n.get(i.Name).get("lower")
 		under := named[i.Lower]
 		for range all { // as deep as it can be
-			if under.Type != TypeVLAN && under.Type != TypePPPoE || under.Name == i.Name {
+			if !under.Type.Stacked() || under.Name == i.Name {
 				break
 			}
 			under = named[under.Lower]
@@ -271,7 +296,10 @@ func (d *decoder) checkLowers(n *node, all []Interface) {
 		case at == nil:
 		case under.Name == i.Name:
 			d.fail(at.at, at, wrong("name an interface that is not on it", "%s would be on itself", show(i.Name)))
-		case named[i.Lower].Type == TypeTUN, named[i.Lower].Type == TypePPPoE:
+		case i.Type == TypeIPv4 && under.Name != "" && named[i.Lower].Type != TypePPPoE:
+			d.fail(at.at, at, wrong("name one of type pppoe", "%s is of type %s, which has no session", show(i.Lower), named[i.Lower].Type))
+		case i.Type == TypeIPv4:
+		case named[i.Lower].Type == TypeIPv4, named[i.Lower].Type == TypeTUN, named[i.Lower].Type == TypePPPoE:
 			d.fail(at.at, at, wrong("use type tap or packet for it", "%s is of type %s, which has no %s", show(i.Lower), named[i.Lower].Type, carries[i.Type]))
 		}
 	}

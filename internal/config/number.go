@@ -48,7 +48,7 @@ func ParseDetachTimeout(s string) (time.Duration, error) {
 
 // parseType parses what kind of port an interface is.
 func parseType(s string) (Type, error) {
-	return oneOf(s, TypeTUN, TypeTAP, TypePacket, TypeVLAN, TypePPPoE)
+	return oneOf(s, TypeTUN, TypeTAP, TypePacket, TypeVLAN, TypePPPoE, TypeIPv4)
 }
 
 // ParseIdentity parses what becomes of an interface when its session ends.

@@ -57,12 +57,13 @@ func (i Interface) yaml() string {
 	fs.add("lower", quote(i.Lower), i.Lower != "")
 	fs.add("vlan", strconv.Itoa(int(i.VLAN.ID)), i.VLAN.ID != 0)
 	fs.add("protocol", string(i.VLAN.Protocol), i.VLAN.ID != 0 && i.VLAN.Protocol != Protocol8021Q)
+	fs.add("default-route", "true", i.DefaultRoute)
 	if i.PPPoE != nil {
 		i.PPPoE.yaml(&fs)
 	}
 	fs.add("addresses", prefixes(i.Addresses), len(i.Addresses) > 0)
 	fs.add("unreachables", "false", i.NoUnreachables)
-	fs.add("dad-transmits", strconv.Itoa(i.DADTransmits), i.Type != TypeTUN && i.Type != TypePPPoE && i.DADTransmits != DefaultDADTransmits)
+	fs.add("dad-transmits", strconv.Itoa(i.DADTransmits), i.Type.hasFrames() && i.DADTransmits != DefaultDADTransmits)
 	fs.add("neighbors", neighbors(i.Neighbors), len(i.Neighbors) > 0)
 	if i.Kernel != nil {
 		fs.add("kernel", i.Kernel.yaml(), true)

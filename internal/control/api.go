@@ -34,6 +34,7 @@ type Traffic struct {
 	TxPackets uint64 `json:"tx_packets"`
 	TxBytes   uint64 `json:"tx_bytes"`
 	TxErrors  uint64 `json:"tx_errors"`
+	RxMissed  uint64 `json:"rx_missed"`
 }
 
 // Route is one route on offer.
@@ -101,8 +102,11 @@ type Session struct {
 	Service   string    `json:"service,omitempty"`
 	MTU       int       `json:"mtu,omitempty"`
 	Auth      string    `json:"auth,omitempty"`
+	IPv4      string    `json:"ipv4,omitempty"` // our address, while IPv4 flows
+	IPv4Peer  string    `json:"ipv4_peer,omitempty"`
+	DNS       []string  `json:"dns,omitempty"` // servers that the peer names
 	// What was done so far.
-	Sessions uint64            `json:"sessions"` // in which IPv6 flowed
+	Sessions uint64            `json:"sessions"` // in which anything flowed
 	Ended    map[string]uint64 `json:"ended"`    // sessions and attempts, by cause
 	History  []SessionEnd      `json:"history"`  // the newest first
 }
@@ -110,7 +114,7 @@ type Session struct {
 // SessionEnd is a session that was, or an attempt at one.
 type SessionEnd struct {
 	Closed  time.Time `json:"closed"`
-	Lasted  float64   `json:"lasted,omitempty"` // seconds; none if IPv6 never flowed
+	Lasted  float64   `json:"lasted,omitempty"` // seconds; none if nothing ever flowed
 	Session uint16    `json:"session,omitempty"`
 	Peer    string    `json:"peer,omitempty"`
 	AC      string    `json:"ac,omitempty"`

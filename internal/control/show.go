@@ -51,6 +51,7 @@ func showTraffic(c *ifmgr.Traffic) Traffic {
 	return Traffic{
 		RxPackets: c.RxPackets.Load(), RxBytes: c.RxBytes.Load(),
 		TxPackets: c.TxPackets.Load(), TxBytes: c.TxBytes.Load(), TxErrors: c.TxErrors.Load(),
+		RxMissed: c.RxMissed.Load(),
 	}
 }
 
@@ -116,8 +117,17 @@ func showSessions(r *router.Router, t *loop.Turn) []Session {
 			Session: l.Session.ID, Peer: peerOf(l.Session), AC: l.Session.AC, Service: l.Session.Service,
 			Sessions: l.Stats.Opened, Ended: map[string]uint64{}, History: []SessionEnd{},
 		}
-		if l.Phase == pppoe.Open {
+		if !l.Opened.IsZero() {
 			s.MTU, s.Auth = l.Session.MTU, l.Session.Auth.String()
+		}
+		if four := l.Session.IPv4; four.Own.IsValid() {
+			s.IPv4 = four.Own.String()
+			s.IPv4Peer = text(four.Peer)
+			for _, a := range four.DNS {
+				if a.IsValid() {
+					s.DNS = append(s.DNS, a.String())
+				}
+			}
 		}
 		for _, c := range pppoe.Causes() {
 			s.Ended[c.String()] = l.Stats.Ended[c]

@@ -23,11 +23,11 @@ func ClampMSS(pkt IPv6, most uint16) bool {
 		}
 		at = u.Offset
 	}
-	if len(pkt) < at+TCPSize {
-		return false
-	}
-	t := TCP(pkt[at:])
-	if t.Flags()&FlagSYN == 0 {
+	return clampSYN(TCP(pkt[at:]), most)
+}
+
+func clampSYN(t TCP, most uint16) bool {
+	if len(t) < TCPSize || t.Flags()&FlagSYN == 0 {
 		return false
 	}
 	size := t.DataOffset()

@@ -75,3 +75,55 @@ func FuzzClampMSS(f *testing.F) {
 		}
 	})
 }
+
+// TestClampMSS4 is of IPv4, with and without options, and of what is left alone.
+func TestClampMSS4(t *testing.T) {
+	packet := func(change func(b []byte), options ...byte) []byte {
+		tcp := []byte{0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 6 << 4, header.FlagSYN, 0, 0, 0, 0, 0, 0, 2, 4, 1460 >> 8, 1460 & 0xff}
+		b := append(make([]byte, header.IPv4Size), options...)
+		b[0], b[9] = 4<<4|byte(len(b)/4), header.ProtoTCP
+		b = append(b, tcp...)
+		b[3] = byte(len(b))
+		at := header.TCP(b[len(b)-len(tcp):])
+		at.SetChecksum(^header.Fold(header.Sum(at, 0)))
+		change(b)
+		return b
+	}
+	for _, tt := range []struct {
+		name string
+		pkt  []byte
+		want bool
+	}{
+		{"a SYN", packet(func([]byte) {}), true},
+		{"a SYN behind options", packet(func([]byte) {}, 1, 1, 1, 0), true},
+		{"a later fragment", packet(func(b []byte) { b[7] = 1 }), false},
+		{"not TCP", packet(func(b []byte) { b[9] = header.ProtoUDP }), false},
+		{"no SYN", packet(func(b []byte) { b[33] = header.FlagACK }), false},
+		{"cut short", packet(func(b []byte) { b[3] = 30 })[:30], false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if _, ok := header.IPv4Length(tt.pkt); !ok {
+				t.Fatal("no IPv4 packet")
+			}
+			if got := header.ClampMSS4(tt.pkt, 1452); got != tt.want {
+				t.Fatalf("clamped = %v, want %v", got, tt.want)
+			}
+			tcp := tt.pkt[int(tt.pkt[0]&0xf)*4:]
+			if tt.want && (int(tcp[22])<<8|int(tcp[23]) != 1452 || header.Fold(header.Sum(tcp, 0)) != 0xffff) {
+				t.Errorf("%x, want an MSS of 1452 and a good checksum", tcp)
+			}
+		})
+	}
+}
+
+// FuzzClampMSS4 takes anything that is a whole IPv4 packet.
+func FuzzClampMSS4(f *testing.F) {
+	f.Add([]byte{0x45, 0, 0, 44, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0x60, 2, 0, 0, 0, 0, 0, 0, 2, 4, 5, 180})
+	f.Add([]byte{0x4f, 0, 0, 60})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		size, ok := header.IPv4Length(b)
+		if ok && header.ClampMSS4(b[:size], 1452) && header.ClampMSS4(b[:size], 1452) {
+			t.Error("it was clamped twice")
+		}
+	})
+}

@@ -19,6 +19,7 @@ var starters = []string{
 	"cmd/router6d/run.go",     // the control socket, metrics, the watchdog
 	"dataplane/plane.go",      // workers
 	"ifmgr/detach.go",         // the kernel's part of a detach
+	"ifmgr/ipv4.go",           // the kernel's end of a session's IPv4
 	"internal/router/run.go",  // loop, watch, keeper
 	"internal/httpd/serve.go", // HTTP, of control and metrics
 	"internal/demo/",

@@ -161,6 +161,15 @@ func (s *PacketSocket) Send(v *Vector) error {
 	return s.queues[v.Queue%len(s.queues)].send(v)
 }
 
+// Missed is how many frames the kernel had no room for, so far: they came faster than
+// they were read. One goroutine at a time.
+func (s *PacketSocket) Missed() (n uint64) {
+	for _, q := range s.queues {
+		n += q.count()
+	}
+	return n
+}
+
 // Interrupt implements Port.
 func (s *PacketSocket) Interrupt() {
 	s.stopped.Store(true)

@@ -20,6 +20,8 @@ type arena struct {
 	used int
 	pkts [2 * VectorSize]Packet // received, and originated
 	n    int
+
+	alone Vector // see Packet.Alone
 }
 
 // next returns a packet with room for size bytes. keep makes it stay.
@@ -27,7 +29,7 @@ func (a *arena) next(size int) *Packet {
 	p := &a.pkts[a.n]
 	p.buf = a.mem[a.used : a.used+Headroom+size : a.used+Headroom+size]
 	p.off, p.end = Headroom, Headroom
-	p.Offload = Offload{}
+	p.Offload, p.alone = Offload{}, &a.alone
 	return p
 }
 

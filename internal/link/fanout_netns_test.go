@@ -162,6 +162,25 @@ func TestPacketSocketQueuesEndTogether(t *testing.T) {
 	}
 }
 
+// What comes while nobody reads, when the slots of a ring are full, is counted, once.
+func TestPacketSocketCountsWhatItMissed(t *testing.T) {
+	nstest.Privileged(t)
+	nstest.NoLeaks(t)
+	cable(t)
+	const slots = 2048
+	d := openQueues(t, "near", 2)
+	inject(t, "far", 1, 2*slots, func(flow, n int) []byte { return framed(flowPacket(flow, n), 0x86dd) })
+	missed := d.Missed()
+	if missed == 0 || missed > slots { // the kernel may have lost some before
+		t.Errorf("%d were missed, want about %d", missed, slots)
+	}
+	check(t, d.Sever())
+	check(t, d.Close())
+	if n := d.Missed(); n != missed {
+		t.Errorf("%d were missed in the end, want %d still", n, missed)
+	}
+}
+
 // Two ports on one link are two groups: each gets all.
 func TestPacketSocketsDoNotShare(t *testing.T) {
 	nstest.Privileged(t)

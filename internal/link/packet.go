@@ -17,6 +17,7 @@ type Packet struct {
 	buf      []byte // its region of the arena, headroom first
 	off, end int
 	Offload  Offload
+	alone    *Vector // the arena's, of which a batch uses one at a time
 }
 
 // Bytes is the packet from its outermost header on.
@@ -40,6 +41,14 @@ func (p *Packet) Prepend(n int) []byte {
 func (p *Packet) TrimFront(n int) {
 	p.off += n
 	p.Offload.shift(-n)
+}
+
+// Alone is a vector that holds p and nothing else. It is good until it is asked for
+// of another packet of the batch.
+func (p *Packet) Alone() *Vector {
+	p.alone.Reset()
+	p.alone.Push(p)
+	return p.alone
 }
 
 // Trim cuts the packet to its first size bytes. Its offload is bad if it was

@@ -83,4 +83,6 @@ const (
 	Consumed
 	// Overflow was, too, and there was no room for it.
 	Overflow
+	// Unready was for the upper port, which has nobody to give it to now.
+	Unready
 )

@@ -23,6 +23,8 @@ type socket struct {
 	ring  *ring
 	sleep *sleeper
 
+	missed uint64 // of whoever asks
+
 	rx    func(ep uintptr) bool // receive, bound once
 	batch *Batch                // of the Recv in progress
 	err   error                 // likewise
@@ -239,6 +241,16 @@ func refusal(err error) error {
 		return ErrFull
 	}
 	return ErrRejected
+}
+
+// count asks the kernel how many frames it had no room for since it was last asked.
+func (q *socket) count() uint64 {
+	_ = q.raw.Control(func(fd uintptr) { // fails only on a closed file, which gets no more
+		if s, err := unix.GetsockoptTpacketStats(int(fd), unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil {
+			q.missed += uint64(s.Drops)
+		}
+	})
+	return q.missed
 }
 
 func (q *socket) interrupt() { q.sleep.interrupt() }

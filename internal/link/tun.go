@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -163,6 +164,32 @@ func explainSetIff(err error) error {
 		return fmt.Errorf("CAP_NET_ADMIN is needed: %w", err)
 	case errors.Is(err, unix.EBUSY):
 		return ErrBusy
+	}
+	return err
+}
+
+// RefuseOffloads has the kernel hand over what a wire would carry.
+func (t *TUN) RefuseOffloads() (err error) {
+	for _, q := range t.queues {
+		e := q.control(func(fd int) { err = errors.Join(err, unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, 0)) })
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
+// SetCarrier says whether the kernel's end has carrier. It waits for the kernel's
+// configuration lock.
+func (t *TUN) SetCarrier(on bool) error {
+	carrier := int32(0)
+	if on {
+		carrier = 1
+	}
+	var errno unix.Errno
+	err := t.queues[0].control(func(fd int) {
+		_, _, errno = unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TUNSETCARRIER, uintptr(unsafe.Pointer(&carrier)))
+	})
+	if errno != 0 {
+		err = errors.Join(err, fmt.Errorf("set carrier: %w", errno))
 	}
 	return err
 }

@@ -211,6 +211,7 @@ func (s sink) iface(i shown) {
 	s.counter(txPackets, i.TxPackets, i.Name)
 	s.counter(txBytes, i.TxBytes, i.Name)
 	s.counter(txErrors, i.TxErrors, i.Name)
+	s.counter(rxMissed, i.RxMissed, i.Name)
 	if d := i.Discovery; d != nil {
 		for _, state := range nd.States() {
 			s.gauge(neighbors, float64(d.Neighbors[state]), i.Name, state.String())

@@ -129,6 +129,6 @@ func sum(a, b ifmgr.Counts) ifmgr.Counts {
 	return ifmgr.Counts{
 		RxPackets: a.RxPackets + b.RxPackets, RxBytes: a.RxBytes + b.RxBytes,
 		TxPackets: a.TxPackets + b.TxPackets, TxBytes: a.TxBytes + b.TxBytes,
-		TxErrors: a.TxErrors + b.TxErrors,
+		TxErrors: a.TxErrors + b.TxErrors, RxMissed: a.RxMissed + b.RxMissed,
 	}
 }

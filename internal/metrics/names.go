@@ -41,6 +41,7 @@ var (
 	rxBytes       = desc("interface_receive_bytes_total", "Bytes that came in through an interface.", "iface")
 	txPackets     = desc("interface_transmit_packets_total", "Packets that an interface's device took, in wire segments.", "iface")
 	txBytes       = desc("interface_transmit_bytes_total", "Bytes that an interface's device took.", "iface")
+	rxMissed      = desc("interface_receive_missed_total", "Packets that the kernel had no room for until they were read, on packet ports.", "iface")
 	txErrors      = desc("interface_transmit_errors_total", "Packets that an interface's device did not take.", "iface")
 
 	// Neighbor discovery.
@@ -55,7 +56,7 @@ var (
 
 	// PPPoE.
 	pppoePhase  = desc("pppoe_phase", "1 for the phase that a PPPoE interface is in.", "iface", "phase")
-	pppoeOpened = desc("pppoe_sessions_total", "Sessions in which IPv6 flowed.", "iface")
+	pppoeOpened = desc("pppoe_sessions_total", "Sessions in which packets flowed.", "iface")
 	pppoeEnded  = desc("pppoe_ended_total", "Sessions that ended and attempts that failed, by cause.", "iface", "cause")
 
 	// Lifetimes.

@@ -41,7 +41,11 @@ func (r *Router) DeleteInterface(ctx context.Context, name string) (ifmgr.Result
 	done := make(chan ifmgr.Result, 1)
 	err := r.Loop.Do(ctx, func(t *loop.Turn) error {
 		id, ok := r.Interfaces.Lookup(t, name)
-		if !ok {
+		switch {
+		case !ok && r.Interfaces.Forget(t, name): // between two incarnations
+			done <- ifmgr.Result{Name: name, Cause: ifmgr.ErrRequested, Clean: true}
+			return nil
+		case !ok:
 			return ifmgr.ErrNotFound
 		}
 		r.Interfaces.Detach(t, id, ifmgr.ErrRequested, func(res ifmgr.Result) { done <- res })

@@ -160,7 +160,7 @@ func (r *Router) differInterface(c config.Interface, live map[string]ifmgr.Info,
 
 // waitsFor is what an interface needs that somebody else makes.
 func waitsFor(c config.Interface) string {
-	if c.Type == config.TypeVLAN || c.Type == config.TypePPPoE {
+	if c.Type.Stacked() {
 		return "lower interface"
 	}
 	return "device"
@@ -202,6 +202,7 @@ func settings(a, b config.Interface) (fixed, changed []string) {
 	differ(&fixed, "lower", a.Lower == b.Lower)
 	differ(&fixed, "vlan", a.VLAN.ID == b.VLAN.ID)
 	differ(&fixed, "protocol", a.VLAN.Protocol == b.VLAN.Protocol)
+	differ(&fixed, "default-route", a.DefaultRoute == b.DefaultRoute)
 	differ(&fixed, "dad-transmits", a.DADTransmits == b.DADTransmits)
 	differ(&fixed, "kernel", sameKernel(a.Kernel, b.Kernel))
 	differ(&fixed, "user, password, password-file, service, ac or identity", samePPPoE(a.PPPoE, b.PPPoE))
@@ -353,6 +354,7 @@ func (r *Router) remove(t *loop.Turn, name string) []chan ifmgr.Result {
 	r.keeper.Drop(name) // or it would be made again
 	id, there := r.Interfaces.Lookup(t, name)
 	if !there {
+		r.Interfaces.Forget(t, name)
 		return nil
 	}
 	ended := make(chan ifmgr.Result, 1)

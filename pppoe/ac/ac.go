@@ -21,6 +21,7 @@ type Config struct {
 	MTU      int      // the largest packet, in bytes; over 1492 only for those who can
 	Demand   []ppp.Auth
 	Users    map[string]string // passwords, by name
+	IPv4     ppp.IPv4          // what each session has; zero: IPv4 is rejected
 	Most     int               // sessions; zero: 65535
 	Random   *rand.Rand        // of a source that can't be foretold
 }
@@ -43,8 +44,8 @@ type session struct {
 type Output struct {
 	Send [][]byte  // frames
 	Wake time.Time // when Expire wants to be called; zero: never
-	// Packet is the IPv6 packet that was in the frame, and Session where it came
-	// from. A part of the frame.
+	// Packet is the packet that was in the frame, IPv6 or IPv4, and Session where it
+	// came from. A part of the frame.
 	Packet  []byte
 	Session uint16
 }
@@ -106,22 +107,43 @@ func (c *Concentrator) HangUp(id uint16) (out Output) {
 func (c *Concentrator) Forget() { clear(c.sessions) }
 
 // Sessions is the numbers of the sessions through which IPv6 flows.
-func (c *Concentrator) Sessions() (ids []uint16) {
+func (c *Concentrator) Sessions() []uint16 { return c.carrying(ppp.ProtoIPv6) }
+
+// Sessions4 is the numbers of the sessions through which IPv4 flows.
+func (c *Concentrator) Sessions4() []uint16 { return c.carrying(ppp.ProtoIPv4) }
+
+func (c *Concentrator) carrying(p ppp.Protocol) (ids []uint16) {
 	for _, id := range slices.Sorted(maps.Keys(c.sessions)) {
-		if c.sessions[id].link.Phase() == ppp.Open {
+		if c.sessions[id].carries(p) {
 			ids = append(ids, id)
 		}
 	}
 	return ids
 }
 
-// Encapsulate is an IPv6 packet in a frame of a session's; nil if nothing flows there.
+// carries reports whether packets of a protocol flow.
+func (s *session) carries(p ppp.Protocol) bool {
+	switch p {
+	case ppp.ProtoIPv6:
+		return s.link.Phase() == ppp.Open
+	case ppp.ProtoIPv4:
+		_, flows := s.link.IPv4()
+		return flows
+	}
+	return false
+}
+
+// Encapsulate is an IP packet in a frame of a session's; nil if none of its version
+// flow there.
 func (c *Concentrator) Encapsulate(id uint16, packet []byte) []byte {
-	s := c.sessions[id]
-	if s == nil || s.link.Phase() != ppp.Open {
+	s, p := c.sessions[id], ppp.ProtoIPv6
+	if packet[0]>>4 == 4 {
+		p = ppp.ProtoIPv4
+	}
+	if s == nil || !s.carries(p) {
 		return nil
 	}
-	return c.frame(s.peer, pppoe.SessionData, id, append(binary.BigEndian.AppendUint16(nil, uint16(ppp.ProtoIPv6)), packet...))
+	return c.frame(s.peer, pppoe.SessionData, id, append(binary.BigEndian.AppendUint16(nil, uint16(p)), packet...))
 }
 
 func (c *Concentrator) frame(to pppoe.MAC, code pppoe.Code, id uint16, payload []byte) []byte {
@@ -221,11 +243,12 @@ func (c *Concentrator) begin(now time.Time, id uint16, peer pppoe.MAC, most int,
 		MRU: min(most, c.cfg.MTU), Demand: c.cfg.Demand, Name: c.cfg.Name,
 		Secret:       func(user string) (string, bool) { p, ok := c.cfg.Users[user]; return p, ok },
 		EchoInterval: ppp.DefaultEchoInterval, EchoFailures: ppp.DefaultEchoFailures,
-		Random: c.cfg.Random,
+		Random: c.cfg.Random, IPv4: c.cfg.IPv4,
 	}
 	binary.BigEndian.PutUint64(cfg.IID[:], c.cfg.Random.Uint64()|1)
 	s := &session{peer: peer, link: ppp.New(cfg)}
 	c.sessions[id] = s
+	s.link.WantIPv4(now, c.cfg.IPv4 != ppp.IPv4{})
 	c.linked(id, s, s.link.Begin(now), out)
 }
 
@@ -234,11 +257,9 @@ func (c *Concentrator) data(now time.Time, f pppoe.Frame, out *Output) {
 	if s == nil {
 		return
 	}
-	if len(f.Payload) > ppp.ProtocolSize && ppp.Protocol(binary.BigEndian.Uint16(f.Payload)) == ppp.ProtoIPv6 {
-		if s.link.Phase() == ppp.Open {
-			s.link.Heard(now)
-			out.Packet, out.Session = f.Payload[ppp.ProtocolSize:], f.Session
-		}
+	if len(f.Payload) > ppp.ProtocolSize && s.carries(ppp.Protocol(binary.BigEndian.Uint16(f.Payload))) {
+		s.link.Heard(now)
+		out.Packet, out.Session = f.Payload[ppp.ProtocolSize:], f.Session
 		return
 	}
 	c.linked(f.Session, s, s.link.Receive(now, f.Payload), out)

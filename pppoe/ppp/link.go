@@ -12,15 +12,14 @@ const (
 	DefaultEchoInterval = 5 * time.Second
 	// DefaultEchoFailures is how many of them may stay without answer.
 	DefaultEchoFailures = 4
-	// retryNetwork is when a network protocol that failed is tried again.
-	retryNetwork = 30 * time.Second
 )
 
 // Config is what one end wants of a link. Borrowed.
 type Config struct {
 	MRU            int // bytes, 1280 to 65535: what we take
 	User, Password string
-	IID            IID // ours, if the peer has not the same; not zero
+	IID            IID  // ours, if the peer has not the same; not zero
+	IPv4           IPv4 // of a concentrator: its own address, and what the peer gets
 
 	// Demand is what the peer has to prove itself with, the best first, and Secret is
 	// its password. None: the peer is who it is.
@@ -87,18 +86,19 @@ type Output struct {
 	Text  string    // what the peer said to it
 }
 
-// A Link is one end of a PPP link: LCP, the proof of who is there, and IPV6CP. It
-// has no goroutine, clock or socket. What network protocols do never ends the link.
+// A Link is one end of a PPP link: LCP, the proof of who is there, IPV6CP and, if it
+// is wanted, IPCP. It has no goroutine, clock or socket. What network protocols do
+// never ends the link.
 type Link struct {
 	cfg       Config
 	lcp       lcp
 	line      *control // LCP
 	v6        ipv6cp
-	network   *control // IPV6CP
-	prover    auth     // we prove ourselves
-	judge     auth     // the peer does
+	v4        *ipcp
+	six, four network // IPV6CP and IPCP
+	prover    auth    // we prove ourselves
+	judge     auth    // the peer does
 	phase     Phase
-	retry     time.Time // of IPV6CP; zero: never
 	echoAt    time.Time // the next echo; zero: LCP is not open
 	echoes    int       // without an answer
 	echoID    uint8
@@ -116,7 +116,9 @@ func New(cfg Config) *Link {
 	l.lcp = lcp{l: l, mru: uint16(cfg.MRU), demand: cfg.Demand, peerMRU: DefaultMRU, magic: l.newMagic()}
 	l.v6 = ipv6cp{l: l, own: cfg.IID}
 	l.line = &control{proto: ProtoLCP, negotiator: &l.lcp, transmit: l.transmit}
-	l.network = &control{proto: ProtoIPV6CP, negotiator: &l.v6, transmit: l.transmit}
+	l.v4 = newIPCP(cfg.IPv4)
+	l.six.control = &control{proto: ProtoIPV6CP, negotiator: &l.v6, transmit: l.transmit}
+	l.four.control = &control{proto: ProtoIPCP, negotiator: l.v4, transmit: l.transmit}
 	l.prover = auth{l: l, done: true}
 	l.judge = auth{l: l, done: true}
 	return l
@@ -125,8 +127,19 @@ func New(cfg Config) *Link {
 // Begin says that there is a line.
 func (l *Link) Begin(now time.Time) Output {
 	l.phase = Establish
+	l.six.want(now, true)
 	l.line.at(now, eventOpen, Control{})
 	l.line.at(now, eventUp, Control{})
+	return l.result()
+}
+
+// WantIPv4 says whether IPv4 is to flow as well. It is not, at first, and what the
+// peer says of it is rejected.
+func (l *Link) WantIPv4(now time.Time, wanted bool) Output {
+	if !l.ended {
+		l.four.want(now, wanted)
+		l.settle(now)
+	}
 	return l.result()
 }
 
@@ -154,10 +167,14 @@ func (l *Link) Expire(now time.Time) Output {
 		l.settle(now)
 		l.prover.expire(now)
 		l.judge.expire(now)
-		l.network.expire(now)
+		for _, n := range l.networks() {
+			n.expire(now)
+		}
 		l.settle(now)
 		l.echo(now)
-		l.tryAgain(now)
+		for _, n := range l.networks() {
+			n.tryAgain(now)
+		}
 	}
 	return l.result()
 }
@@ -181,6 +198,16 @@ func (l *Link) MTU() int { return int(l.lcp.peerMRU) }
 // peer's is zero if it has not said.
 func (l *Link) IIDs() (own, peer IID) { return l.v6.own, l.v6.peer }
 
+// IPv4 is the addresses of both ends; ok is false while no IPv4 flows.
+func (l *Link) IPv4() (got IPv4, ok bool) {
+	if !l.four.flows {
+		return got, false
+	}
+	return l.v4.agreed()
+}
+
+func (l *Link) networks() [2]*network { return [2]*network{&l.six, &l.four} }
+
 // Auth is what was asked of us, or by us.
 func (l *Link) Auth() Auth { return l.auth }
 
@@ -190,21 +217,25 @@ func (l *Link) receive(now time.Time, b []byte) {
 	}
 	p := Protocol(binary.BigEndian.Uint16(b))
 	c, ok := ParseControl(b[ProtocolSize:])
-	switch p {
-	case ProtoLCP:
+	switch {
+	case p == ProtoLCP:
 		if ok {
 			l.receiveLCP(now, c)
 		}
-	case ProtoPAP, ProtoCHAP:
+	case p == ProtoPAP, p == ProtoCHAP:
 		if ok && l.phase >= Authenticate {
 			l.prover.prove(now, p, c)
 			l.judge.convince(now, p, c)
 		}
-	case ProtoIPV6CP:
-		if ok && l.phase >= Network && !l.network.receive(now, c) {
-			l.network.unknown(now, c, l.MTU())
+	case p == ProtoIPV6CP:
+		if ok && l.phase >= Network {
+			l.six.receive(now, c, l.MTU())
 		}
-	case ProtoIPv6: // before it was agreed upon, or it would not be here
+	case p == ProtoIPCP && (l.four.wanted || l.four.waits()):
+		if ok && l.phase >= Network {
+			l.four.receive(now, c, l.MTU())
+		}
+	case p == ProtoIPv6, p == ProtoIPv4 && l.four.wanted: // before it was agreed upon, or it would not be here
 	default:
 		l.rejectProtocol(b)
 	}
@@ -248,7 +279,9 @@ func (l *Link) protocolRejected(now time.Time, c Control) {
 		l.line.at(now, eventFatalReject, c)
 		l.end(Rejected, "")
 	case ProtoIPV6CP:
-		l.network.at(now, eventFatalReject, c)
+		l.six.at(now, eventFatalReject, c)
+	case ProtoIPCP:
+		l.four.at(now, eventFatalReject, c)
 	case ProtoPAP, ProtoCHAP:
 		l.end(AuthRefused, "")
 	}
@@ -287,22 +320,24 @@ func (l *Link) settle(now time.Time) {
 		l.end(NoAnswer, "")
 		return
 	}
-	if took(&l.network.down) && l.phase == Open {
+	for _, n := range l.networks() {
+		n.settle(now)
+	}
+	switch {
+	case l.six.flows:
+		l.phase = Open
+	case l.phase == Open:
 		l.phase = Network
-	}
-	if took(&l.network.up) {
-		l.phase, l.retry = Open, time.Time{}
-	}
-	if took(&l.network.finished) {
-		l.retry = now.Add(retryNetwork)
 	}
 }
 
 // lowered is LCP that negotiates anew: all above it does, too.
 func (l *Link) lowered(now time.Time) {
-	l.phase, l.echoAt, l.retry = Establish, time.Time{}, time.Time{}
+	l.phase, l.echoAt = Establish, time.Time{}
 	l.prover.done, l.judge.done = true, true
-	l.network.at(now, eventDown, Control{})
+	for _, n := range l.networks() {
+		n.lowered(now)
+	}
 }
 
 // established is LCP agreed upon: each end proves who it is.
@@ -323,8 +358,9 @@ func (l *Link) established(now time.Time) {
 func (l *Link) proved(now time.Time) {
 	if l.phase == Authenticate && l.prover.done && l.judge.done {
 		l.phase = Network
-		l.network.at(now, eventOpen, Control{})
-		l.network.at(now, eventUp, Control{})
+		for _, n := range l.networks() {
+			n.at(now, eventUp, Control{})
+		}
 	}
 }
 
@@ -341,17 +377,6 @@ func (l *Link) echo(now time.Time) {
 	l.echoID++
 	l.transmit(ProtoLCP, Control{EchoRequest, l.echoID, l.lcp.echo()})
 	l.echoAt = now.Add(l.cfg.EchoInterval)
-}
-
-// tryAgain lets a network protocol that failed begin anew: the link stays, and so
-// may what failed.
-func (l *Link) tryAgain(now time.Time) {
-	if l.retry.IsZero() || now.Before(l.retry) || l.ended {
-		return
-	}
-	l.retry = time.Time{}
-	l.network.at(now, eventDown, Control{})
-	l.network.at(now, eventUp, Control{})
 }
 
 // willing is how we would prove ourselves to someone who asks for a way: that, or
@@ -382,7 +407,7 @@ func (l *Link) result() Output {
 	out := l.out
 	l.out = Output{}
 	if !l.ended {
-		out.Wake = earliest(l.line.deadline, l.network.deadline, l.prover.wake(), l.judge.wake(), l.retry, l.nextEcho())
+		out.Wake = earliest(l.line.deadline, l.six.deadline, l.four.deadline, l.prover.wake(), l.judge.wake(), l.six.retry, l.four.retry, l.nextEcho())
 	}
 	return out
 }

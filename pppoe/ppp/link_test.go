@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"math/rand/v2"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -247,25 +248,40 @@ func TestTrafficIsAsGoodAsAnEcho(t *testing.T) {
 	}
 }
 
-// TestNetworkProtocolFailsAlone rejects, terminates and ignores IPV6CP: the link
-// stays, and IPV6CP comes back.
+// TestNetworkProtocolFailsAlone rejects, terminates and ignores each network
+// protocol: the link and the other one stay, and it comes back.
 func TestNetworkProtocolFailsAlone(t *testing.T) {
-	for name, answer := range map[string][]byte{
-		"protocol reject": AppendControl(nil, ProtoLCP, Control{ProtocolReject, 1, []byte{0x80, 0x57}}),
-		"terminate":       AppendControl(nil, ProtoIPV6CP, Control{TerminateRequest, 1, nil}),
-	} {
-		t.Run(name, func(t *testing.T) {
-			x := newLine(host(), server())
-			x.begin()
-			x.took(0, x.ends[0].Receive(x.now, answer))
-			if x.ends[0].Phase() != Network || x.ends[0].line.state != Opened {
-				t.Fatalf("phase = %v, LCP %v, want LCP to stay open", x.ends[0].Phase(), x.ends[0].line.state)
-			}
-			x.run(2 * retryNetwork)
-			if !x.open() {
-				t.Errorf("phase = %v, want open again", x.ends[0].Phase())
-			}
-		})
+	flow := func(x *line) [2]bool {
+		_, four := x.ends[0].IPv4()
+		return [2]bool{x.ends[0].Phase() == Open, four}
+	}
+	for i, p := range []Protocol{ProtoIPV6CP, ProtoIPCP} {
+		for name, answer := range map[string][]byte{
+			"protocol reject": AppendControl(nil, ProtoLCP, Control{ProtocolReject, 1, []byte{byte(p >> 8), byte(p)}}),
+			"terminate":       AppendControl(nil, p, Control{TerminateRequest, 1, nil}),
+			"code reject":     AppendControl(nil, p, Control{CodeReject, 1, []byte{byte(ConfigureRequest), 1, 0, 4}}),
+		} {
+			t.Run(p.String()+" "+name, func(t *testing.T) {
+				x := newLine4(host(), server())
+				x.begin()
+				x.run(time.Second)
+				if flow(x) != [2]bool{true, true} {
+					t.Fatalf("flows = %v, want both", flow(x))
+				}
+				want := [2]bool{true, true}
+				want[i] = false
+				x.lost = func(from int, _ []byte) bool { return from == 1 }
+				x.took(0, x.ends[0].Receive(x.now, answer))
+				if flow(x) != want || x.ends[0].line.state != Opened {
+					t.Fatalf("flows = %v, LCP %v, want %v and LCP to stay open", flow(x), x.ends[0].line.state, want)
+				}
+				x.lost = nil
+				x.run(3 * retryNetwork)
+				if flow(x) != [2]bool{true, true} {
+					t.Errorf("flows = %v, want both again", flow(x))
+				}
+			})
+		}
 	}
 }
 
@@ -410,4 +426,81 @@ func FuzzLink(f *testing.F) {
 			}
 		}
 	})
+}
+
+// give is what a concentrator has for a host.
+var give = IPv4{
+	Own: netip.MustParseAddr("100.64.0.1"), Peer: netip.MustParseAddr("100.64.0.9"),
+	DNS: [2]netip.Addr{netip.MustParseAddr("100.64.0.53"), {}},
+}
+
+// newLine4 is a line whose ends want IPv4 as well, and one of them has addresses.
+func newLine4(a, b Config) *line {
+	b.IPv4 = give
+	x := newLine(a, b)
+	for i := range x.ends {
+		x.ends[i].WantIPv4(x.now, true)
+	}
+	return x
+}
+
+// TestRFC1332_3_3_Addresses gives the host what it asks for: its address and who
+// knows names, the second of whom there is not.
+func TestRFC1332_3_3_Addresses(t *testing.T) {
+	x := newLine4(host(), server(CHAPMD5))
+	x.begin()
+	x.run(time.Second)
+	got, ok := x.ends[0].IPv4()
+	want := IPv4{Own: give.Peer, Peer: give.Own, DNS: give.DNS}
+	if !ok || got != want || !x.open() {
+		t.Errorf("IPv4 = %+v, %v, want %+v", got, ok, want)
+	}
+	if got, ok := x.ends[1].IPv4(); !ok || got.Peer != give.Peer || got.Own != give.Own {
+		t.Errorf("the concentrator's IPv4 = %+v, %v", got, ok)
+	}
+}
+
+// TestIPCPJudges the peer's requests, of a host and of a concentrator.
+func TestIPCPJudges(t *testing.T) {
+	address := func(typ uint8, a ...byte) Option { return Option{typ, a} }
+	for _, tt := range []struct {
+		name    string
+		n       *ipcp
+		asked   Option
+		patient bool
+		code    Code
+		instead Option
+	}{
+		{"a host takes any address", newIPCP(IPv4{}), address(3, 10, 0, 0, 1), true, ConfigureAck, address(3, 10, 0, 0, 1)},
+		{"a host has none to give", newIPCP(IPv4{}), address(3, 0, 0, 0, 0), true, ConfigureReject, address(3, 0, 0, 0, 0)},
+		{"a host knows no names", newIPCP(IPv4{}), address(129, 0, 0, 0, 0), true, ConfigureReject, address(129, 0, 0, 0, 0)},
+		{"nobody compresses headers", newIPCP(give), Option{2, []byte{0, 0x2d, 15, 1}}, true, ConfigureReject, Option{2, []byte{0, 0x2d, 15, 1}}},
+		{"an address of the wrong size", newIPCP(give), address(3, 10, 0, 0), true, ConfigureReject, address(3, 10, 0, 0)},
+		{"a concentrator gives an address", newIPCP(give), address(3, 0, 0, 0, 0), true, ConfigureNak, address(3, 100, 64, 0, 9)},
+		{"a concentrator insists on it", newIPCP(give), address(3, 10, 0, 0, 1), true, ConfigureNak, address(3, 100, 64, 0, 9)},
+		{"a concentrator loses patience", newIPCP(give), address(3, 10, 0, 0, 1), false, ConfigureReject, address(3, 100, 64, 0, 9)},
+		{"a concentrator names a server", newIPCP(give), address(129, 0, 0, 0, 0), true, ConfigureNak, address(129, 100, 64, 0, 53)},
+		{"a concentrator has no second one", newIPCP(give), address(131, 0, 0, 0, 0), true, ConfigureReject, address(131, 0, 0, 0, 0)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			code, all := tt.n.judge([]Option{tt.asked}, tt.patient)
+			if code != tt.code || len(all) != 1 || all[0].Type != tt.instead.Type || !bytes.Equal(all[0].Data, tt.instead.Data) {
+				t.Errorf("judged %v %v, want %v %v", code, all, tt.code, tt.instead)
+			}
+		})
+	}
+}
+
+// TestHostWithoutAddress is told by a peer that it gets none: there is no IPv4, and
+// IPv6 flows.
+func TestHostWithoutAddress(t *testing.T) {
+	x := newLine(host(), server())
+	for i := range x.ends {
+		x.ends[i].WantIPv4(x.now, true) // nobody has an address
+	}
+	x.begin()
+	x.run(time.Minute)
+	if got, ok := x.ends[0].IPv4(); ok || !x.open() {
+		t.Errorf("IPv4 = %+v, %v; open %v, want IPv6 alone", got, ok, x.open())
+	}
 }

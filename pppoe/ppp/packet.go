@@ -8,7 +8,7 @@ import (
 // Protocol is the number in front of a PPP packet, RFC 1661 §2.
 type Protocol uint16
 
-// The protocols that are spoken, and the one that is refused by name.
+// The protocols that are spoken.
 const (
 	ProtoIPv4   Protocol = 0x0021
 	ProtoIPv6   Protocol = 0x0057

@@ -158,7 +158,7 @@ func neighborsUnderAttack(t *testing.T, kind string) {
 }
 
 func (d *daemon) under(t *testing.T, l *lan, a attack) {
-	before := d.lan(t)
+	before, missed := d.lan(t), d.iface("lan").Traffic.RxMissed
 	flows := []netlab.ProbeConfig{
 		{FromNS: l.red, From: addrPort(redAddr), ToNS: l.a, To: addrPort(hostA)},
 		{FromNS: l.a, From: addrPort(hostA), ToNS: l.red, To: addrPort(redAddr)},
@@ -198,15 +198,19 @@ func (d *daemon) under(t *testing.T, l *lan, a attack) {
 	if err := j.Close(); err != nil {
 		t.Error(err)
 	}
+	// What the kernel had no room for, as a busy machine did not let the router read, the
+	// router has not lost.
+	missed = d.iface("lan").Traffic.RxMissed - missed
 	for _, p := range probes {
 		r, err := p.Stop(t.Context())
-		if err != nil || r.Missing > r.SocketDrops || r.Received == 0 {
-			t.Errorf("a neighbor's flow: %d sent, %d missing, %d of them at the socket, %v", r.Sent, r.Missing, r.SocketDrops, err)
+		if err != nil || r.Missing > r.SocketDrops+missed || r.Received == 0 {
+			t.Errorf("a neighbor's flow: %d sent, %d missing, %d of them at the socket, %d frames not given to the router, %v",
+				r.Sent, r.Missing, r.SocketDrops, missed, err)
 		}
 	}
 	after := d.lan(t)
-	t.Logf("%d packets in %v; loop answered within %v; %d neighbors; suppressed %d, evicted %d, lost %d more",
-		sent, attackTime, slowest, len(after.Neighbors), after.Suppressed-before.Suppressed, after.Evicted-before.Evicted, after.Lost-before.Lost)
+	t.Logf("%d packets in %v, %d not given to the router; loop answered within %v; %d neighbors; suppressed %d, evicted %d, lost %d more",
+		sent, attackTime, missed, slowest, len(after.Neighbors), after.Suppressed-before.Suppressed, after.Evicted-before.Evicted, after.Lost-before.Lost)
 	d.checkAttack(t, a, after, slowest)
 }
 

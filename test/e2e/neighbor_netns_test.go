@@ -239,7 +239,7 @@ func tcpBothWays(t *testing.T, host, red *netlab.Namespace) {
 	t.Helper()
 	for _, reverse := range []string{"", "-R"} {
 		s := server(t, red)
-		args := append([]string{"iperf3", "-6", "-c", redAddr, "-t", "2", "-P", "4"}, strings.Fields(reverse)...)
+		args := append([]string{"iperf3", "-6", "-c", redAddr, "-t", "1", "-P", "4"}, strings.Fields(reverse)...)
 		r := run(t, host, args...)
 		r.want(t, 0, "iperf Done")
 		for _, s := range lines(r.out) {

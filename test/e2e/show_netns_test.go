@@ -18,7 +18,7 @@ import (
 // The keys of every JSON object that people may rely on. Those with a question
 // mark may be absent.
 var documented = map[string]string{
-	"show interfaces": "id name type origin state since device netns? lower? vlan? protocol? mac? mtu hop_limit addresses holders traffic",
+	"show interfaces": "id name type origin state disabled? since device netns? lower? vlan? protocol? mac? mtu hop_limit addresses holders traffic",
 	"show routes":     "prefix source metric origin target active reason?",
 	"show nexthops":   "slot target routes nexthops reason?",
 	"show counters": "received originated sent consumed held released dropped balanced batches " +

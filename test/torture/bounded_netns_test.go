@@ -94,7 +94,8 @@ func TestMailboxFull(t *testing.T) {
 }
 
 // TestThousandAtOnce detaches a thousand interfaces in one turn: they share
-// their grace periods.
+// their grace periods. All are held until those are counted: what follows the end
+// of each has grace periods of its own.
 func TestThousandAtOnce(t *testing.T) {
 	const many, most = 1000, 3
 	s := newStage(t, patience)
@@ -106,9 +107,15 @@ func TestThousandAtOnce(t *testing.T) {
 		all = append(all, i)
 	}
 	var before loop.Stats
+	var held []*ifmgr.Handle
 	s.must(s.r.Loop.Do(t.Context(), func(t *loop.Turn) error {
 		before = t.Stats()
 		for _, i := range all {
+			h, err := s.r.Interfaces.Acquire(t, i.id, ifmgr.Worker)
+			if err != nil {
+				return err
+			}
+			held = append(held, h)
 			s.r.Interfaces.Detach(t, i.id, ifmgr.ErrRequested, nil)
 		}
 		return nil
@@ -123,6 +130,9 @@ func TestThousandAtOnce(t *testing.T) {
 	})
 	if graces > most {
 		t.Errorf("%d grace periods for %d interfaces, want %d at most", graces, many, most)
+	}
+	for _, h := range held {
+		h.Release()
 	}
 	for _, i := range all {
 		_, err := s.await(i.id)

@@ -4,8 +4,9 @@
 //
 //	namespace of the line                    guest: a process
 //	+----------------------+                 +----------------------------+
-//	| who dials in ── line |≡≡≡ a TAP ≡≡≡≡≡≡≡| vec0 ─ pppoe-server ─ pppd  |
-//	+----------------------+                 |            ppp0            |
+//	| who dials in ── line |≡ veth, switch, ≡| vec0 ─ pppoe-server ─ pppd  |
+//	|                      |  TAP            |            ppp0            |
+//	+----------------------+                 |              │             |
 //	+----------------------+                 |              │ forwards    |
 //	| the Internet ─ uplink|≡≡≡ a TAP ≡≡≡≡≡≡≡| vec1 ────────┘    lo: Host |
 //	+----------------------+                 +----------------------------+

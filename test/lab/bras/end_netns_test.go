@@ -1,5 +1,3 @@
-//go:build bras
-
 package bras
 
 import (

@@ -3,6 +3,7 @@ package bras
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -29,16 +30,28 @@ func (s *Server) Impair(i Impairment) {
 	s.impair()
 }
 
-// LinkDown sets the line's device at the client's end down.
+// LinkDown sets the line's device at the client's end down: that of the guest stays
+// up, behind a switch. User-Mode Linux is deaf for good once a frame of its own is
+// refused by a device that is down.
 func (s *Server) LinkDown() {
 	s.t.Helper()
 	s.must(s.options.Namespace.SetDown(s.options.Link))
+	s.awaitFarEnd(false)
 }
 
 // LinkUp sets it up again.
 func (s *Server) LinkUp() {
 	s.t.Helper()
 	s.must(s.options.Namespace.SetUp(s.options.Link))
+	s.awaitFarEnd(true)
+}
+
+// awaitFarEnd waits until the switch has seen how the line is.
+func (s *Server) awaitFarEnd(running bool) {
+	s.t.Helper()
+	_, err := s.options.Namespace.WaitLink(s.t.Context(), s.options.farEnd(),
+		func(l netlab.Link) bool { return l.Flags&net.FlagRunning != 0 == running })
+	s.must(err)
 }
 
 // lay makes the devices that the guest's lines end in. They stay when the guest
@@ -46,9 +59,14 @@ func (s *Server) LinkUp() {
 func (s *Server) lay() {
 	s.t.Helper()
 	o := &s.options
-	s.must(addTAP(o.Namespace, o.Link, o.MTU))
-	s.must(o.Namespace.SetSysctl("net/ipv6/conf/"+o.Link+"/disable_ipv6", "1")) // the kernel is silent on it
-	s.must(o.Namespace.SetUp(o.Link))
+	s.must(addTAP(o.Namespace, o.tap(), o.MTU))
+	s.must(netlab.Connect(o.Namespace, o.Link, o.Namespace, o.farEnd()))
+	for _, name := range []string{o.tap(), o.farEnd(), o.Link} {
+		s.must(o.Namespace.SetMTU(name, o.MTU))
+		s.must(o.Namespace.SetSysctl("net/ipv6/conf/"+name+"/disable_ipv6", "1")) // the kernel is silent on it
+	}
+	s.must(o.Namespace.SetUp(o.tap()))
+	s.unplug()
 	if o.Uplink == nil {
 		return
 	}
@@ -61,9 +79,23 @@ func (s *Server) lay() {
 	}
 }
 
+// plug connects the guest, whose device is up, to the line.
+func (s *Server) plug() {
+	s.t.Helper()
+	o := &s.options
+	s.must(o.Namespace.SetUp(o.farEnd()))
+	s.must(o.Namespace.AddBridge(s.t.Context(), o.bridge(), o.tap(), o.farEnd()))
+}
+
+// unplug takes the line's carrier.
+func (s *Server) unplug() {
+	s.t.Helper()
+	s.must(s.options.Namespace.SetDown(s.options.farEnd()))
+}
+
 // lift takes the devices away.
 func (s *Server) lift() {
-	devices := []string{s.options.Link}
+	devices := []string{s.options.Link, s.options.tap(), s.options.bridge()}
 	if s.options.Uplink != nil {
 		devices = append(devices, s.options.uplinkEnd())
 	}
@@ -77,7 +109,7 @@ func (s *Server) lift() {
 // lines are the guest's ends, as its kernel wants them described.
 func (s *Server) lines() []string {
 	o := &s.options
-	lines := []string{fmt.Sprintf("vec0:transport=tap,ifname=%s,mac=%s,depth=64,gro=0,mtu=%d", o.Link, s.mac, o.MTU)}
+	lines := []string{fmt.Sprintf("vec0:transport=tap,ifname=%s,mac=%s,depth=64,gro=0,mtu=%d", o.tap(), s.mac, o.MTU)}
 	if o.Uplink != nil {
 		lines = append(lines, "vec1:transport=raw,depth=64,gro=0,ifname="+o.uplinkEnd())
 	}

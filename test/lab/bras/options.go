@@ -71,6 +71,13 @@ func fill[T comparable](field *T, value T) {
 	}
 }
 
+// tap, farEnd and bridge are between the guest and Link:
+//
+//	vec0 ≡≡≡ tap ─ bridge ─ farEnd ═══ Link
+func (o *Options) tap() string    { return o.Link + "-tap" }
+func (o *Options) farEnd() string { return o.Link + "-far" }
+func (o *Options) bridge() string { return o.Link + "-sw" }
+
 // uplinkEnd is the device from which the guest takes what comes over the uplink.
 func (o *Options) uplinkEnd() string { return o.Link + "-up" }
 

@@ -53,6 +53,8 @@ func (s *Server) PowerOn() {
 func (s *Server) PowerCut() {
 	s.t.Helper()
 	s.powered()
+	s.unplug()
+	s.must(s.options.Namespace.DeleteLink(s.options.bridge()))
 	s.must(s.guest.kill())
 	s.guest = nil
 }
@@ -117,6 +119,7 @@ func (s *Server) connect() {
 			fmt.Sprintf("ip -6 route add default via %s", Internet))
 	}
 	s.Run(strings.Join(commands, " && "))
+	s.plug()
 	s.impair()
 }
 
