@@ -29,9 +29,9 @@ var documented = map[string]string{
 		"detach_clean_total detach_orphaned_total orphans interfaces holders detach_phase_mean_seconds epoch_current readers grace_total grace_mean_seconds " +
 		"grace_max_seconds deferred grace_oldest_seconds slowest? snapshot_gen fib_prefixes fib_pairs fib_slots " +
 		"fib_nexthops loop_turns uptime_seconds",
-	"show events":           "seq time level logger? event fields?",
-	"lookup 2001:db8:2::2":  "address verdict interface hop_limit mtu source steps",
-	"lookup 2001:db8:11::1": "address verdict interface gateway hop_limit mtu source steps",
+	"show events":                                  "seq time level logger? event fields?",
+	"lookup 2001:db8:2::2":                         "address verdict interface hop_limit mtu source steps",
+	"lookup 2001:db8:11::1":                        "address verdict interface gateway hop_limit mtu source steps",
 	"lookup 2001:db8:f000::1 --from 2001:db8:1::2": "address from verdict steps",
 	"interface del blue": "id name cause result error? routes_affected slots_rewritten packets_purged readers " +
 		"readers_waiting? holders? withdraw_seconds grace_seconds hold_seconds close_seconds total_seconds",
