@@ -86,7 +86,7 @@ bench-fib:
 	@mkdir -p bin
 	$(GO) test -tags bench -count=1 -timeout 10m -v -run FIB ./test/bench -args -fib-json $(CURDIR)/bin/bench-fib.json
 
-# Forwarding beside the kernel, relays and gVisor, in about nine minutes; FORWARD
+# Forwarding beside the kernel, relays and gVisor, in about ten minutes; FORWARD
 # passes options, as in FORWARD='-rounds 1 -only tcp1 -contestants router6d,kernel'.
 bench-forward: build
 	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -tags bench -count=1 -timeout 30m -v ./test/bench/forward -args -json $(CURDIR)/bin/bench-forward.json $(FORWARD)

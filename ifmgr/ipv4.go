@@ -214,9 +214,9 @@ func (h *handover) look(t *loop.Turn) {
 		return
 	}
 	h.busy, h.done = true, want
-	handle := h.i.acquire(Setup)
+	handle, index := h.i.acquire(Setup), h.i.device.Index
 	go func() {
-		err := h.setUp(want)
+		err := h.setUp(index, want)
 		h.m.loop.Notify(func(t *loop.Turn) {
 			h.busy = false
 			handle.Release()
@@ -257,11 +257,11 @@ func named(all [2]netip.Addr) (some []netip.Addr) {
 // setUp gives the kernel's end what the session has. Without one it loses its
 // carrier, and no more: the address stays until there is another, and connections
 // with it.
-func (h *handover) setUp(s *pppoe.Session) error {
+func (h *handover) setUp(index int, s *pppoe.Session) error {
 	if s == nil {
 		return h.SetCarrier(false)
 	}
-	l, err := netlink.LinkByIndex(h.i.device.Index)
+	l, err := netlink.LinkByIndex(index)
 	if err != nil {
 		return err
 	}

@@ -404,13 +404,14 @@ func FuzzLink(f *testing.F) {
 	f.Add([]byte{1}, []byte{0x80, 0x57, 1, 1, 0, 14, 1, 10, 0, 0, 0, 0, 0, 0, 0, 0})
 	f.Add([]byte{2}, []byte{0xc2, 0x23, 1, 1, 0, 21, 16, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16})
 	f.Add([]byte{3}, []byte{0xc0, 0x21, 7, 1, 0, 5, 1})
+	f.Add([]byte{0}, []byte{0x80, 0x21, 1, 1, 0, 16, 3, 6, 0, 0, 0, 0, 129, 6, 0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, how, b []byte) {
 		demands := [][]Auth{nil, {PAP}, {CHAPMD5, PAP}, {MSCHAPv2}}
 		kind := 0
 		if len(how) > 0 {
 			kind = int(how[0])
 		}
-		x := newLine(host(), server(demands[kind%len(demands)]...))
+		x := newLine4(host(), server(demands[kind%len(demands)]...))
 		x.begin()
 		for i := range 2 {
 			e := x.ends[i]

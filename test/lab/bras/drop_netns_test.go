@@ -91,7 +91,8 @@ func TestPowerCut(t *testing.T) {
 	d.dial()
 }
 
-// A line that is down has no carrier, and works again after that.
+// A line that is down has no carrier, and works again after that, whatever the server
+// has sent meanwhile.
 func TestLinkDown(t *testing.T) {
 	s, d := start(t, Options{})
 	d.dial()
@@ -101,6 +102,8 @@ func TestLinkDown(t *testing.T) {
 	if l.Up || l.Carrier {
 		t.Errorf("the line is %+v, want it down", l)
 	}
+	s.Run("ip address add 192.0.2.1/24 dev vec0 && ip neighbor add 192.0.2.2 lladdr 02:00:00:00:00:77 dev vec0 && " +
+		"{ ping -c 20 -i 0.01 -W 1 192.0.2.2 >/dev/null; true; }")
 	s.LinkUp()
 	d.open("line") // its sockets say that it was down
 	if !d.echoed() {

@@ -111,7 +111,9 @@ func (s *Server) lines() []string {
 	o := &s.options
 	lines := []string{fmt.Sprintf("vec0:transport=tap,ifname=%s,mac=%s,depth=64,gro=0,mtu=%d", o.tap(), s.mac, o.MTU)}
 	if o.Uplink != nil {
-		lines = append(lines, "vec1:transport=raw,depth=64,gro=0,ifname="+o.uplinkEnd())
+		// With an address of its own the guest would be another one after a power cut,
+		// and the Internet would look for the old one for half a minute.
+		lines = append(lines, fmt.Sprintf("vec1:transport=raw,mac=%s,depth=64,gro=0,ifname=%s", s.uplinkMAC, o.uplinkEnd()))
 	}
 	return lines
 }

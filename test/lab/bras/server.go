@@ -14,8 +14,10 @@ type Server struct {
 	t       testing.TB
 	options Options
 	mac     string
-	silent  bool
-	guest   *guest // nil without power
+	// uplinkMAC is that of its other line.
+	uplinkMAC string
+	silent    bool
+	guest     *guest // nil without power
 }
 
 var servers atomic.Uint32 // have been started; gives them their addresses
@@ -27,7 +29,8 @@ func Start(t testing.TB, options Options) *Server {
 	t.Helper()
 	nstest.Privileged(t)
 	options.fill()
-	s := &Server{t: t, options: options, mac: fmt.Sprintf("02:52:36:00:00:%02x", byte(servers.Add(1)))}
+	n := byte(servers.Add(1))
+	s := &Server{t: t, options: options, mac: fmt.Sprintf("02:52:36:00:00:%02x", n), uplinkMAC: fmt.Sprintf("02:52:37:00:00:%02x", n)}
 	s.lay()
 	t.Cleanup(s.stop)
 	s.PowerOn()
