@@ -27,7 +27,6 @@ type Stack struct {
 	doors  atomic.Pointer[map[uint16]*door] // by port; copied to change
 
 	changed chan struct{} // capacity 1: there may be ways that there were not
-	ended   chan struct{} // closed when Run has ended
 
 	retried       atomic.Uint64 // segments sent that had waited for a way
 	errorsRefused atomic.Uint64 // ICMPv6 errors about what is not outstanding
@@ -44,7 +43,6 @@ func New(p *dataplane.Plane, l Limits) (*Stack, error) {
 		syns:   newThrottle(l.SYNRate),
 
 		changed: make(chan struct{}, 1),
-		ended:   make(chan struct{}),
 	}
 	s.doors.Store(&map[uint16]*door{})
 	s.link = &endpoint{out: s.send}
@@ -91,7 +89,6 @@ func (s *Stack) Changed() {
 
 // Close ends a Stack that never ran.
 func (s *Stack) Close() {
-	close(s.ended)
 	s.inbox.close()
 	s.net.Destroy()
 	s.out.close()
