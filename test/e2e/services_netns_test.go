@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -95,6 +96,38 @@ func TestServices(t *testing.T) {
 				run(t, red, "curl", "-sg", "--max-time", "20", "http://[2001:db8:1::1]:81/").want(t, 7)
 			})
 		})
+	}
+}
+
+// With TLS, who has the token changes things over the very interfaces.
+func TestServicesTLS(t *testing.T) {
+	privileged(t)
+	dir := t.TempDir()
+	cert, key, secret := filepath.Join(dir, "crt"), filepath.Join(dir, "key"), filepath.Join(dir, "token")
+	must(t, nil, "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+		"-subj", "/CN=router", "-addext", "subjectAltName=IP:"+inBandAddr, "-days", "1", "-keyout", key, "-out", cert)
+	const token = "correct horse battery staple"
+	if err := os.WriteFile(secret, []byte(token+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	red := namespace(t, "red")
+	namespace(t, "blue")
+	d := start(t, fmt.Sprintf("services:\n  http: {interfaces: [red], certificate: %s, key: %s, token-file: %s}\n", cert, key, secret)+standard)
+	reaches(t, red, inBandAddr)
+	curl := func(more ...string) result {
+		t.Helper()
+		return run(t, red, append([]string{"curl", "-sfg", "--cacert", cert}, more...)...)
+	}
+	const url = "https://[2001:db8:1::1]"
+	curl(url+"/v1/interfaces").want(t, 0, `"name":"blue"`)
+	curl("-X", "DELETE", url+"/v1/interfaces/blue").want(t, 22)
+	curl("-X", "DELETE", "-H", "Authorization: Bearer wrong horse", url+"/v1/interfaces/blue").want(t, 22)
+	if _, err := d.find("blue"); err != nil {
+		t.Errorf("an interface has gone without the token: %v", err)
+	}
+	curl("-X", "DELETE", "-H", "Authorization: Bearer "+token, url+"/v1/interfaces/blue").want(t, 0, `"result":"clean"`)
+	if _, err := d.find("blue"); err == nil {
+		t.Error("the interface is still there")
 	}
 }
 
