@@ -8,11 +8,11 @@ FUZZ   ?= 30s
 # What the tests and the demo need from Debian besides Go: real peers.
 # The last line is for the proof: SPIN, and the compiler that it needs. The one before
 # is an access concentrator, and a kernel for it.
-PACKAGES := iproute2 iperf3 iputils-ping tcpdump tshark ndisc6 python3-scapy docker.io systemd \
+PACKAGES := iproute2 curl nmap iperf3 iputils-ping tcpdump tshark ndisc6 python3-scapy docker.io systemd \
   user-mode-linux kmod procps ppp pppoe \
   spin gcc libc6-dev
 
-.PHONY: all build demo test privileged unit check proof bras soak fuzz bench bench-detach bench-fib bench-forward peers clean
+.PHONY: all build demo test privileged unit check proof bras soak fuzz bench bench-detach bench-fib bench-forward bench-tcpstack peers clean
 
 all: build
 
@@ -39,6 +39,7 @@ privileged: build
 	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -race -tags torture -count=1 -timeout 20m -p 1 ./...
 	ROUTER6D_PRIVILEGED=1 $(GO) test -tags 'torture mutant_nograce' -count=1 -run Tags ./test/torture
 	ROUTER6D_PRIVILEGED=1 $(GO) test -tags 'torture mutant_nowithdraw' -count=1 -run Tags ./test/torture
+	ROUTER6D_PRIVILEGED=1 $(GO) test -tags 'torture mutant_noguard' -count=1 -run TimersOver ./test/torture
 
 # PPPoE alone, against Debian's pppoe-server and pppd and our own concentrator.
 bras: peers build
@@ -46,11 +47,13 @@ bras: peers build
 	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -race -count=1 -timeout 20m -run PPPoE ./test/e2e
 
 # The seed's scene for long: sessions that die under TCP, a hundred times against the
-# real server and a thousand against our own concentrator, and routers that are killed.
+# real server and a thousand against our own concentrator, and routers that are killed;
+# and the timers of the router's own TCP.
 soak: peers build
 	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -race -count=1 -timeout 60m -v -run 'PPPoEDies/^(keep|renew)$$' ./test/e2e -args -drops 100
 	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -race -count=1 -timeout 60m -v -run 'PPPoEDies/own' ./test/e2e -args -drops 1000
 	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -race -count=1 -timeout 60m -v -run 'PPPoEKilledUnderTCP' ./test/e2e -args -kills 100
+	ROUTER6D_PRIVILEGED=1 $(GO) test -count=1 -timeout 20m -v -run TimersOver ./test/torture -args -flapping 3m
 
 # Format, vet and lint; the linter has a go.mod of its own, so that the router's has
 # only what the router needs.
@@ -87,6 +90,10 @@ bench-fib:
 # passes options, as in FORWARD='-rounds 1 -only tcp1 -contestants router6d,kernel'.
 bench-forward: build
 	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -tags bench -count=1 -timeout 30m -v ./test/bench/forward -args -json $(CURDIR)/bin/bench-forward.json $(FORWARD)
+
+# The router's own TCP beside gVisor alone, and beside transit.
+bench-tcpstack: build
+	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -tags bench -count=1 -timeout 10m -v ./test/bench/tcp
 
 # Installs what is missing, with apt-get.
 peers:

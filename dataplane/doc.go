@@ -12,7 +12,8 @@
 // for neighbor discovery to find where it goes, and is released in any case.
 //
 // Files in reading order: worker.go, input.go, forward.go, output.go, frame.go;
-// then the exceptions icmp.go, local.go, fragment.go, discover.go, held.go,
-// limit.go; drop.go and counters.go are tables; plane.go and injector.go are the
-// way in; tap.go, sighting.go and ring.go are for those who look on.
+// then the exceptions icmp.go, local.go, transport.go, fragment.go, discover.go,
+// held.go, limit.go; drop.go and counters.go are tables; plane.go, injector.go and
+// segment.go are the way in; tap.go, sighting.go and ring.go are for those who
+// look on.
 package dataplane

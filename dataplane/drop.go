@@ -42,11 +42,14 @@ const (
 	LocalChecksum                     // to the router, with a wrong checksum
 	LocalHeader                       // to the router, with a header it does not know
 	LocalPort                         // to the router, where nothing listens
+	LocalLimited                      // to the router, more connections than their source may have
+	LocalFull                         // to the router's own TCP, and too much of it
 	LocalIgnored                      // to the router or its groups, and of no concern to it
 	DiscoveryInvalid                  // neighbor discovery, and not valid
 	DiscoveryFull                     // neighbor discovery, and too much of it
 	EchoLimited                       // echo request over the rate limit
 	NoSource                          // the router's own, and it has no address to send from
+	SourceLeft                        // the router's own, from an address that it no longer has
 	NeighborUnknown                   // nobody has the address, RFC 4861 §7.2.2
 	NeighborOverflow                  // too much is held for neighbors, or too many are asked for
 	NeighborStopped                   // it was held, or was to be, and the link or the interface ended
@@ -92,11 +95,14 @@ var dropNames = [drops]string{
 	LocalChecksum:     "local_checksum",
 	LocalHeader:       "local_header",
 	LocalPort:         "local_port",
+	LocalLimited:      "local_limited",
+	LocalFull:         "local_full",
 	LocalIgnored:      "local_ignored",
 	DiscoveryInvalid:  "discovery_invalid",
 	DiscoveryFull:     "discovery_full",
 	EchoLimited:       "echo_limited",
 	NoSource:          "no_source",
+	SourceLeft:        "source_left",
 	NeighborUnknown:   "neighbor_unknown",
 	NeighborOverflow:  "neighbor_overflow",
 	NeighborStopped:   "neighbor_stopped",
@@ -139,11 +145,14 @@ var dropTexts = [drops]string{
 	LocalChecksum:     "to the router, with a wrong checksum",
 	LocalHeader:       "to the router, with an unknown header; answered: parameter problem",
 	LocalPort:         "to the router, where nothing listens; answered: port unreachable",
+	LocalLimited:      "to the router, more connections than their source may have",
+	LocalFull:         "to the router's own TCP, one of too many",
 	LocalIgnored:      "to the router or one of its groups, of no concern to it",
 	DiscoveryInvalid:  "a message of neighbor discovery that is not valid",
 	DiscoveryFull:     "a message of neighbor discovery, one of too many",
 	EchoLimited:       "echo request over the rate limit",
 	NoSource:          "sent by the router, which has no address to send it from",
+	SourceLeft:        "sent by the router, from an address that it no longer has",
 	NeighborUnknown:   "nobody on the link has the address; answered: address unreachable",
 	NeighborOverflow:  "to a neighbor that is not known, one of too many",
 	NeighborStopped:   "held for a neighbor, or to be, when the link or the interface ended",

@@ -104,19 +104,29 @@ func (w *worker) route(p *link.Packet, in *ifmgr.Interface) Drop {
 	if header.IsLinkLocal(pkt.SourceBytes()) || header.IsLinkLocal(pkt.DestinationBytes()) {
 		return w.leaveBack(p, in)
 	}
+	nh, why := w.resolve(pkt)
+	if why != None {
+		return why
+	}
+	return w.leaveBy(p, nh)
+}
+
+// resolve is where a packet of the router's own leaves, by the one lookup that says
+// with which hop limit and MTU as well.
+func (w *worker) resolve(pkt header.IPv6) (*fib.Nexthop, Drop) {
 	g := w.routes.Lookup(pkt.DestinationBytes())
 	switch g.Verdict() {
 	case fib.Forward:
-		return w.leaveBy(p, g.Nexthop(w.flow(g, pkt)))
+		return g.Nexthop(w.flow(g, pkt)), None
 	case fib.Prohibit:
-		return Prohibited
+		return nil, Prohibited
 	case fib.Blackhole:
-		return Blackholed
+		return nil, Blackholed
 	case fib.Deliver:
-		return LocalIgnored // the router has no one to talk to in itself
+		return nil, LocalIgnored // the router has no one to talk to in itself
 	case fib.Unreachable:
 	}
-	return NoRoute
+	return nil, NoRoute
 }
 
 // leaveBy sends where a lookup says.
@@ -169,6 +179,12 @@ func (w *worker) isOwn(pkt header.IPv6, in *ifmgr.Interface) bool {
 	if header.IsLinkLocal(dst) {
 		return in.Addrs().Own(pkt.Destination())
 	}
-	g := w.routes.Lookup(dst)
-	return g.Verdict() == fib.Deliver && g.Nexthop(0).Interface().Addrs().Own(pkt.Destination())
+	return w.hasAddress(dst)
+}
+
+// hasAddress reports whether the router has a global address now: on an interface
+// that is up, not as an anycast address, and not tentative.
+func (w *worker) hasAddress(a *[16]byte) bool {
+	g := w.routes.Lookup(a)
+	return g.Verdict() == fib.Deliver && g.Nexthop(0).Interface().Addrs().Own(netip.AddrFrom16(*a))
 }

@@ -39,26 +39,10 @@ func (j *Injector) Inject(b []byte) error {
 	if !ok {
 		return fmt.Errorf("%w: %d bytes", ErrMalformed, len(b))
 	}
-	if why := j.inject(pkt); why != None {
-		return &DropError{why}
+	if out := j.Send(&Segment{Pieces: [][]byte{pkt}}); out.Drop != None {
+		return &DropError{out.Drop}
 	}
 	return nil
-}
-
-func (j *Injector) inject(pkt header.IPv6) Drop {
-	w := j.w
-	w.batch.Inject(pkt)
-	w.enter()
-	w.counters.add(originated, 1)
-	why := unroutable(pkt)
-	if why == None {
-		why = w.route(w.batch.At(0), w.in.Interface)
-	}
-	w.counters.drop(why, 1)
-	if refused := w.leave(); refused != None {
-		why = refused
-	}
-	return why
 }
 
 // unroutable is why no lookup can send a packet of the router's own: an address

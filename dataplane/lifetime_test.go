@@ -233,6 +233,7 @@ func TestRestackUnderLoad(t *testing.T) {
 // gets an error, and goes on.
 func TestTimerOutlivesItsInterface(t *testing.T) {
 	r := lab.New(t)
+	r.Attach("lan", routerA+"/64")
 	r.Route("::/0", lab.Dev("wan"))
 	pkt := lab.WithHopLimit(udp(routerA, elsewhere), 0)
 

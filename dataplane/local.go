@@ -35,7 +35,9 @@ func (w *worker) deliver(p *link.Packet, in *ifmgr.Interface) Drop {
 		return w.deliverICMPv6(p, r.Offset, in)
 	case header.ProtoNone:
 		return LocalIgnored // RFC 8200 §4.7
-	case header.ProtoTCP, header.ProtoUDP:
+	case header.ProtoTCP:
+		return w.deliverTransport(p, r.Offset, in)
+	case header.ProtoUDP:
 		return w.refuse(LocalPort, p, in)
 	}
 	return w.refuseAt(LocalHeader, r.NextHeader, p, in)
@@ -56,10 +58,12 @@ func (w *worker) deliverICMPv6(p *link.Packet, at int, in *ifmgr.Interface) Drop
 		return LocalChecksum
 	case header.ICMPv6(msg).Type() == header.TypeEchoRequest:
 		return w.echo(p, pkt, in)
+	case header.IsError(header.ICMPv6(msg).Type()):
+		return w.deliverError(p, at, in)
 	case in.Neighbors() != nil && nd.Concerns(header.ICMPv6(msg).Type()):
 		return w.discover(p, pkt, at, in)
 	}
-	return LocalIgnored // errors about our own, and what hosts say to routers
+	return LocalIgnored // what hosts say to routers
 }
 
 // echo answers a ping, RFC 4443 §4.2: the request is consumed, and the reply

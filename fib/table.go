@@ -10,6 +10,10 @@ import (
 
 // A Table is the published Snapshot, and what the loop needs to make the next.
 type Table struct {
+	// Changed, if set before the first update, is called when something else is
+	// published. It does not wait.
+	Changed func()
+
 	published epoch.Pointer[Snapshot]
 
 	// Owned by the loop.
@@ -65,6 +69,9 @@ func (t *Table) Update(turn *loop.Turn, change func(*Txn)) {
 	x.next.gen, x.next.retired = x.gen, new(atomic.Bool)
 	t.last = &x.next
 	t.published.Publish(t.last)
+	if t.Changed != nil {
+		t.Changed()
+	}
 	if r := x.retired; !r.none() {
 		turn.AfterGrace(func(*loop.Turn) { t.settle(r) })
 	}

@@ -43,7 +43,10 @@ type daemon struct {
 	level zap.AtomicLevel
 	r     *router.Router
 	s     *control.Server
-	m     *metrics.Server // nil if they are offered nowhere
+	m     *metrics.Server // nil if they are offered nowhere outside
+
+	measured *metrics.Metrics // nil until somebody wants them
+	services []server         // in-band
 
 	reloading sync.Mutex // one at a time, from the reading of the file on; it is done outside the loop
 }
@@ -67,8 +70,12 @@ func run(ctx context.Context, file string) error {
 		return err
 	}
 	d.s.Reload = d.reload
-	if err := d.measure(cfg.Metrics); err != nil {
-		return errors.Join(err, d.s.Close())
+	err = d.measure(cfg.Metrics)
+	if err == nil {
+		err = d.offer(cfg.Services)
+	}
+	if err != nil {
+		return errors.Join(err, d.close())
 	}
 	// Who asks before all is there waits for his answer.
 	if err := d.r.Start(ctx); err != nil {
@@ -106,19 +113,26 @@ func (d *daemon) reload(ctx context.Context, dry bool) ([]router.Change, error) 
 	return steps, err
 }
 
-// measure has the router measured, and opens the port where that is told.
+// measure opens the port where the host's own network may ask.
 func (d *daemon) measure(c config.Metrics) (err error) {
 	if !c.Listen.IsValid() {
 		return nil
 	}
-	m := metrics.New(metrics.Source{
-		Loop: d.r.Loop, Interfaces: d.r.Interfaces, FIB: d.r.FIB, Plane: d.r.Plane,
-	})
-	d.r.OnDetach, d.r.Loop.OnGrace = m.Detached, m.Grace
-	if d.m, err = metrics.Listen(c.Listen, m); err == nil {
+	if d.m, err = metrics.Listen(c.Listen, d.metrics()); err == nil {
 		d.log.Info("metrics offered", zap.Stringer("listen", d.m.Addr()))
 	}
 	return err
+}
+
+// metrics is what is measured. Asked for the first time before the router starts.
+func (d *daemon) metrics() *metrics.Metrics {
+	if d.measured == nil {
+		d.measured = metrics.New(metrics.Source{
+			Loop: d.r.Loop, Interfaces: d.r.Interfaces, FIB: d.r.FIB, Plane: d.r.Plane, TCP: d.r.TCP,
+		})
+		d.r.OnDetach, d.r.Loop.OnGrace = d.measured.Detached, d.measured.Grace
+	}
+	return d.measured
 }
 
 // close gives up what was opened and never ran.
@@ -141,7 +155,7 @@ func (d *daemon) servers() []server {
 	if d.m != nil {
 		all = append(all, server{"metrics", d.m.Run})
 	}
-	return all
+	return append(all, d.services...)
 }
 
 // serve runs servers until unplug, which returns when they have ended. One ends

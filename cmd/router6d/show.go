@@ -40,6 +40,7 @@ func showCommand() *cobra.Command {
 		show("nexthops", "Targets of routes, and what they lead to now", socket, asJSON, (*control.Client).Nexthops, printNexthops),
 		showNeighbors(socket, asJSON),
 		show("pppoe", "PPPoE sessions: how they are, and how they ended", socket, asJSON, (*control.Client).Sessions, printSessions),
+		show("connections", "The router's own TCP, and what it waits for", socket, asJSON, (*control.Client).Connections, printConnections),
 		show("counters", "The account of all packets", socket, asJSON, (*control.Client).Counters, printCounters),
 		show("drops", "Packets that ended here, by reason", socket, asJSON, (*control.Client).Drops, printDrops),
 		show("fib", "Size and memory of the forwarding table", socket, asJSON, (*control.Client).FIB, printFIB),
@@ -308,6 +309,21 @@ func printSessions(w io.Writer, all []control.Session) {
 			}
 			for _, e := range s.History {
 				note(ending(e))
+			}
+		}
+	})
+}
+
+func printConnections(w io.Writer, all []control.Connection) {
+	table(w, "LOCAL REMOTE STATE BY INTERFACE SENT RECEIVED RTT", func(row func(...any), note func(string)) {
+		for _, c := range all {
+			rtt := "-"
+			if c.RTT > 0 {
+				rtt = time.Duration(c.RTT * float64(time.Second)).Round(time.Microsecond).String()
+			}
+			row(c.Local, c.Remote, c.State, c.Begun, cmp.Or(c.Interface, "-"), c.Sent, c.Received, rtt)
+			if c.WaitsFor != "" {
+				note("has waited for " + time.Since(c.Since).Round(time.Second).String() + ": " + c.WaitsFor)
 			}
 		}
 	})

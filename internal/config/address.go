@@ -1,7 +1,6 @@
 package config
 
 import (
-	"math"
 	"net"
 	"net/netip"
 	"strings"
@@ -56,6 +55,21 @@ func ParseGateway(s string) (netip.Addr, error) {
 	return a, checkUnicast(a)
 }
 
+// parseHost parses an address that is reached from more than one link.
+func parseHost(s string) (netip.Addr, error) {
+	if strings.Contains(s, "/") {
+		return netip.Addr{}, wrong("write it without a length, as 2001:db8:1::1", "%s is not an address", show(s))
+	}
+	a, err := parseAddr(s)
+	if err == nil {
+		err = checkUnicast(a)
+	}
+	if err == nil && a.IsLinkLocalUnicast() {
+		err = wrong("name the interface instead, or use a global address", "%s is link-local", s)
+	}
+	return a, err
+}
+
 // ParseListen parses where a server of the daemon's own listens. Which network that is reached through is not the
 // router's business: it may be IPv4.
 func ParseListen(s string) (netip.AddrPort, error) {
@@ -68,7 +82,7 @@ func ParseListen(s string) (netip.AddrPort, error) {
 	if err != nil {
 		return netip.AddrPort{}, wrong(use, "%s is not an address", show(host))
 	}
-	n, err := whole[uint16](port, 1, math.MaxUint16)
+	n, err := parsePort(port)
 	return netip.AddrPortFrom(a, n), err
 }
 

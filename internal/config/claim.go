@@ -7,6 +7,7 @@ type claims struct {
 	owned  map[home]owner
 	routes map[routeKey]int
 	vlans  map[vlanKey]owner
+	ports  map[uint16]int
 	ipv4s  map[string]owner // by session
 }
 
@@ -32,7 +33,7 @@ type routeKey struct {
 }
 
 func newClaims() claims {
-	return claims{owned: map[home]owner{}, routes: map[routeKey]int{}, vlans: map[vlanKey]owner{}, ipv4s: map[string]owner{}}
+	return claims{owned: map[home]owner{}, routes: map[routeKey]int{}, vlans: map[vlanKey]owner{}, ipv4s: map[string]owner{}, ports: map[uint16]int{}}
 }
 
 func homeOf(a netip.Addr, iface string) home {
@@ -57,7 +58,7 @@ func (c claims) own(iface string) func(netip.Prefix, int) error {
 // kernel claims the addresses of the kernel's end of an interface. The two ends are two nodes on one link, and duplicate
 // address detection would find the second (RFC 4862 §5.4).
 func (c claims) kernel(iface string) func(netip.Prefix, int) error {
-	unique := once("address")
+	unique := once[netip.Prefix]("address")
 	return func(p netip.Prefix, line int) error {
 		if first, ok := c.owned[homeOf(p.Addr(), iface)]; ok && first.iface == iface {
 			return wrong("give each end of the wire an address of its own",
@@ -108,10 +109,19 @@ func (c claims) vlan(i Interface) error {
 	return nil
 }
 
+// port claims the port of a service.
+func (c claims) port(port uint16, line int) error {
+	if first, ok := c.ports[port]; ok {
+		return wrong("give one another port", "port %d is that of the service on line %d already", port, first)
+	}
+	c.ports[port] = line
+	return nil
+}
+
 // once refuses the second of two equal values.
-func once(what string) func(netip.Prefix, int) error {
-	seen := map[netip.Prefix]int{}
-	return func(p netip.Prefix, line int) error {
+func once[T comparable](what string) func(T, int) error {
+	seen := map[T]int{}
+	return func(p T, line int) error {
 		if first, ok := seen[p]; ok {
 			return wrong("keep one of the two", "the %s is already on line %d", what, first)
 		}

@@ -14,6 +14,7 @@ type Config struct {
 	ICMPErrors    int           // that a worker sends in a second, in bursts of a fifth; never zero
 	Log           Log
 	Metrics       Metrics
+	Services      Services
 	Interfaces    []Interface // in file order
 	Routes        []Route     // in file order
 }
@@ -28,6 +29,44 @@ type Log struct {
 type Metrics struct {
 	Listen netip.AddrPort // zero: nowhere
 }
+
+// Services is what the router itself offers, over its interfaces. Nil: not that.
+type Services struct {
+	HTTP    *HTTP
+	Echo    *Service // sends back what it gets, RFC 862
+	Discard *Service // takes what it gets, RFC 863
+	Chargen *Service // sends without end, RFC 864
+}
+
+// Service is where a service is offered. There is an address or an interface at least.
+type Service struct {
+	Port       uint16       // no two services have the same
+	Addresses  []netip.Addr // of the router, at which it is; none: at any
+	Interfaces []string     // through which it is reached; none: through any
+}
+
+// HTTP is the API, the metrics and the status page.
+type HTTP struct {
+	Service
+	Certificate, Key string // files of TLS, absolute; both empty: none
+	TokenFile        string // of who may change things, absolute; empty: nobody may
+}
+
+// All is the services that there are, in the order of a file.
+func (s Services) All() (all []*Service) {
+	if s.HTTP != nil {
+		all = append(all, &s.HTTP.Service)
+	}
+	for _, x := range []*Service{s.Echo, s.Discard, s.Chargen} {
+		if x != nil {
+			all = append(all, x)
+		}
+	}
+	return all
+}
+
+// Equal reports whether the same is offered, in the same way.
+func (s Services) Equal(o Services) bool { return s.yaml().flow() == o.yaml().flow() }
 
 // Level is the least severe event that is logged.
 type Level string
@@ -188,6 +227,11 @@ const (
 	DefaultTxQueueLen    = 10_000
 	DefaultDADTransmits  = 1 // RFC 4862 §5.1
 	DefaultWeight        = 1
+	DefaultHTTP          = 80
+	DefaultHTTPS         = 443
+	DefaultEcho          = 7
+	DefaultDiscard       = 9
+	DefaultChargen       = 19
 )
 
 // Default returns what a file with no interfaces and no other key means.

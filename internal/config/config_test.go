@@ -96,10 +96,10 @@ func TestEveryKeyIsRead(t *testing.T) {
 	if diff := cmp.Diff(got, want, same); diff != "" {
 		t.Errorf("config (-got +want):\n%s", diff)
 	}
-	if got, want := got.Interfaces[1].Line, 51; got != want {
+	if got, want := got.Interfaces[1].Line, 53; got != want {
 		t.Errorf("line of blue = %d, want %d", got, want)
 	}
-	if got, want := got.Routes[0].Line, 55; got != want {
+	if got, want := got.Routes[0].Line, 57; got != want {
 		t.Errorf("line of the first route = %d, want %d", got, want)
 	}
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -29,7 +30,8 @@ func (d *decoder) config(n *node) *Config {
 		{"log", func(n *node) { d.log(n, &c.Log) }},
 		{"metrics", func(n *node) { d.metrics(n, &c.Metrics) }},
 		{"interfaces", func(n *node) { c.Interfaces = d.interfaces(n) }},
-		{"routes", func(n *node) { c.Routes = d.routes(n) }}, // after interfaces, which it names
+		{"services", func(n *node) { d.services(n, &c.Services) }}, // after interfaces, which it names
+		{"routes", func(n *node) { c.Routes = d.routes(n) }},       // likewise
 	})
 	if n.get("interfaces") == nil && len(d.faults) == 0 { // else it may be there, misspelled
 		d.fail(mark{}, n, wrong(smallest, "the file has no interfaces"))
@@ -48,6 +50,71 @@ func (d *decoder) metrics(n *node, m *Metrics) {
 	d.section(n, []field{
 		{"listen", into(d, &m.Listen, "an address with a port", ParseListen)},
 	})
+}
+
+func (d *decoder) services(n *node, s *Services) {
+	one := func(dst **Service, port uint16) func(*node) {
+		return func(n *node) {
+			*dst = &Service{Port: port}
+			d.section(n, d.service(*dst))
+			d.checkService(n, *dst)
+		}
+	}
+	d.section(n, []field{
+		{"http", func(n *node) { s.HTTP = d.http(n) }},
+		{"echo", one(&s.Echo, DefaultEcho)},
+		{"discard", one(&s.Discard, DefaultDiscard)},
+		{"chargen", one(&s.Chargen, DefaultChargen)},
+	})
+}
+
+func (d *decoder) service(s *Service) []field {
+	unique := once[netip.Addr]("address")
+	named := once[string]("interface")
+	return []field{
+		{"port", into(d, &s.Port, "a whole number", parsePort)},
+		{"addresses", func(n *node) { s.Addresses = each(d, n, "an address", parseHost, unique) }},
+		{"interfaces", func(n *node) { s.Interfaces = each(d, n, "an interface name", d.interfaceName, named) }},
+	}
+}
+
+// interfaceName is that of an interface in this file.
+func (d *decoder) interfaceName(s string) (string, error) {
+	if !slices.Contains(d.names, s) {
+		return "", wrong(suggest(s, "interfaces", d.names), "there is no interface %s in this file", show(s))
+	}
+	return s, nil
+}
+
+// checkService wants to be told who may ask, and a port that no other has.
+func (d *decoder) checkService(n *node, s *Service) {
+	if len(s.Addresses)+len(s.Interfaces) == 0 {
+		d.fail(n.key, n, wrong("write interfaces: [red], addresses: [2001:db8:1::1], or both", "a service says where it is offered"))
+	}
+	if err := d.claims.port(s.Port, n.key.line); err != nil {
+		d.fail(n.key, n, err)
+	}
+}
+
+func (d *decoder) http(n *node) *HTTP {
+	h := &HTTP{Service: Service{Port: DefaultHTTP}}
+	if n.get("certificate") != nil {
+		h.Port = DefaultHTTPS
+	}
+	d.section(n, append(d.service(&h.Service),
+		field{"certificate", into(d, &h.Certificate, "a path", ParseFile)},
+		field{"key", into(d, &h.Key, "a path", ParseFile)},
+		field{"token-file", into(d, &h.TokenFile, "a path", ParseFile)},
+	))
+	d.checkService(n, &h.Service)
+	if (n.get("certificate") == nil) != (n.get("key") == nil) {
+		d.fail(n.key, n, wrong("write certificate: and key:, or neither", "TLS needs both a certificate and its key"))
+	}
+	if n.get("token-file") != nil && n.get("certificate") == nil {
+		v := n.get("token-file")
+		d.fail(v.key, v, wrong("add certificate and key", "without TLS everybody on the way could read the token"))
+	}
+	return h
 }
 
 func (d *decoder) interfaces(n *node) (is []Interface) {
@@ -322,7 +389,7 @@ func (d *decoder) kernel(n *node, iface string) *Kernel {
 		{"netns", into(d, &k.Netns, "a namespace", ParseNetns)},
 		{"mac", into(d, &k.MAC, "a MAC address", ParseMAC)},
 		{"addresses", func(n *node) { k.Addresses = each(d, n, "an address", ParseAddress, d.claims.kernel(iface)) }},
-		{"routes", func(n *node) { k.Routes = each(d, n, "a prefix", ParseRoutePrefix, once("prefix")) }},
+		{"routes", func(n *node) { k.Routes = each(d, n, "a prefix", ParseRoutePrefix, once[netip.Prefix]("prefix")) }},
 		{"txqueuelen", into(d, &k.TxQueueLen, "a whole number", ParseTxQueueLen)},
 	})
 	return k

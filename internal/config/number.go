@@ -46,6 +46,9 @@ func ParseDetachTimeout(s string) (time.Duration, error) {
 	return d, nil
 }
 
+// parsePort parses a port of TCP.
+func parsePort(s string) (uint16, error) { return whole[uint16](s, 1, math.MaxUint16) }
+
 // parseType parses what kind of port an interface is.
 func parseType(s string) (Type, error) {
 	return oneOf(s, TypeTUN, TypeTAP, TypePacket, TypeVLAN, TypePPPoE, TypeIPv4)

@@ -3,7 +3,6 @@ package config
 import (
 	"bytes"
 	"fmt"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -23,6 +22,8 @@ func (c *Config) YAML() []byte {
 	top.add("log", log.flow(), len(log) > 0)
 	metrics.add("listen", quote(c.Metrics.Listen.String()), c.Metrics.Listen.IsValid())
 	top.add("metrics", metrics.flow(), len(metrics) > 0)
+	services := c.Services.yaml()
+	top.add("services", services.flow(), len(services) > 0)
 	top.add("interfaces", "{}", len(c.Interfaces) == 0)
 
 	var b bytes.Buffer
@@ -44,6 +45,33 @@ func (c *Config) YAML() []byte {
 	return b.Bytes()
 }
 
+func (s Services) yaml() (fs fields) {
+	if h := s.HTTP; h != nil {
+		own := h.Service.fields(0)
+		own.add("certificate", quote(h.Certificate), h.Certificate != "")
+		own.add("key", quote(h.Key), h.Key != "")
+		own.add("token-file", quote(h.TokenFile), h.TokenFile != "")
+		fs.add("http", own.flow(), true)
+	}
+	for _, x := range []struct {
+		key  string
+		s    *Service
+		port uint16
+	}{{"echo", s.Echo, DefaultEcho}, {"discard", s.Discard, DefaultDiscard}, {"chargen", s.Chargen, DefaultChargen}} {
+		if x.s != nil {
+			fs.add(x.key, x.s.fields(x.port).flow(), true)
+		}
+	}
+	return fs
+}
+
+func (s *Service) fields(port uint16) (fs fields) {
+	fs.add("port", strconv.Itoa(int(s.Port)), s.Port != port)
+	fs.add("addresses", texts(s.Addresses), len(s.Addresses) > 0)
+	fs.add("interfaces", quoted(s.Interfaces), len(s.Interfaces) > 0)
+	return fs
+}
+
 func (i Interface) yaml() string {
 	var fs fields
 	fs.add("type", string(i.Type), i.Type != TypeTUN)
@@ -61,7 +89,7 @@ func (i Interface) yaml() string {
 	if i.PPPoE != nil {
 		i.PPPoE.yaml(&fs)
 	}
-	fs.add("addresses", prefixes(i.Addresses), len(i.Addresses) > 0)
+	fs.add("addresses", texts(i.Addresses), len(i.Addresses) > 0)
 	fs.add("unreachables", "false", i.NoUnreachables)
 	fs.add("dad-transmits", strconv.Itoa(i.DADTransmits), i.Type.hasFrames() && i.DADTransmits != DefaultDADTransmits)
 	fs.add("neighbors", neighbors(i.Neighbors), len(i.Neighbors) > 0)
@@ -84,8 +112,8 @@ func (k *Kernel) yaml() string {
 	var fs fields
 	fs.add("netns", quote(k.Netns.String()), k.Netns != Netns{})
 	fs.add("mac", quote(k.MAC.String()), k.MAC != MAC{})
-	fs.add("addresses", prefixes(k.Addresses), len(k.Addresses) > 0)
-	fs.add("routes", prefixes(k.Routes), len(k.Routes) > 0)
+	fs.add("addresses", texts(k.Addresses), len(k.Addresses) > 0)
+	fs.add("routes", texts(k.Routes), len(k.Routes) > 0)
 	fs.add("txqueuelen", strconv.Itoa(k.TxQueueLen), k.TxQueueLen != DefaultTxQueueLen)
 	return fs.flow()
 }
@@ -127,12 +155,20 @@ func (fs *fields) add(key, value string, told bool) {
 
 func (fs fields) flow() string { return "{" + strings.Join(fs, ", ") + "}" }
 
-func prefixes(ps []netip.Prefix) string {
-	all := make([]string, len(ps))
-	for i, p := range ps {
-		all[i] = quote(p.String())
+func texts[T fmt.Stringer](all []T) string {
+	var names []string
+	for _, x := range all {
+		names = append(names, x.String())
 	}
-	return "[" + strings.Join(all, ", ") + "]"
+	return quoted(names)
+}
+
+func quoted(all []string) string {
+	out := make([]string, len(all))
+	for i, s := range all {
+		out[i] = quote(s)
+	}
+	return "[" + strings.Join(out, ", ") + "]"
 }
 
 // plain is what means itself without quotes, wherever it stands. A colon at either end would make a key.

@@ -122,6 +122,26 @@ type SessionEnd struct {
 	Text    string    `json:"text,omitempty"` // what the peer said
 }
 
+// Connection is one of the router's own TCP.
+type Connection struct {
+	Local     netip.AddrPort `json:"local"`
+	Remote    netip.AddrPort `json:"remote"`
+	State     string         `json:"state"`               // RFC 9293, in lower case
+	Begun     string         `json:"begun"`               // by peer or router
+	Interface string         `json:"interface,omitempty"` // by which it leaves now
+	Gateway   string         `json:"gateway,omitempty"`   // likewise
+	HopLimit  uint8          `json:"hop_limit,omitempty"` // likewise, unless the connection has its own
+	MTU       int            `json:"mtu,omitempty"`       // likewise
+	PathMTU   int            `json:"path_mtu,omitempty"`  // if the path is narrower
+	WaitsFor  string         `json:"waits_for,omitempty"` // the reason for which its last segment was not sent
+	Since     time.Time      `json:"since,omitzero"`      // of waiting
+	Sent      uint64         `json:"sent"`                // bytes, those sent again included
+	Received  uint64         `json:"received"`            // likewise
+	RTT       float64        `json:"rtt_seconds"`         // smoothed
+	RTO       float64        `json:"rto_seconds"`         // now
+	Window    int            `json:"window,omitempty"`    // of congestion, in segments
+}
+
 // Address is one of the router's own on an Ethernet link.
 type Address struct {
 	Address netip.Addr `json:"address"`

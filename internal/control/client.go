@@ -64,6 +64,11 @@ func (c *Client) Sessions(ctx context.Context) ([]Session, error) {
 	return get[[]Session](ctx, c, "pppoe", nil)
 }
 
+// Connections lists those of the router's own TCP.
+func (c *Client) Connections(ctx context.Context) ([]Connection, error) {
+	return get[[]Connection](ctx, c, "connections", nil)
+}
+
 // Counters is the account of the packet path.
 func (c *Client) Counters(ctx context.Context) (Counters, error) {
 	return get[Counters](ctx, c, "counters", nil)

@@ -151,6 +151,7 @@ var answers = map[string]any{
 	}{},
 	"Session":    Session{},
 	"SessionEnd": SessionEnd{},
+	"Connection": Connection{},
 	"Nothing":    struct{}{},
 }
 
@@ -198,7 +199,7 @@ func jsonType(of reflect.Type) string {
 	switch of {
 	case reflect.TypeFor[time.Time]():
 		return "string date-time"
-	case reflect.TypeFor[netip.Addr](), reflect.TypeFor[netip.Prefix]():
+	case reflect.TypeFor[netip.Addr](), reflect.TypeFor[netip.Prefix](), reflect.TypeFor[netip.AddrPort]():
 		return "string"
 	}
 	switch of.Kind() {

@@ -114,6 +114,10 @@ func (s *Server) Close() error {
 	return s.l.Close()
 }
 
+// Handler is what the socket answers, for those who let others ask. Its streams end
+// when Run does.
+func (s *Server) Handler() http.Handler { return s.http.Handler }
+
 // Run answers until ctx ends, and then lets answers under way finish. Streams end
 // at once.
 func (s *Server) Run(ctx context.Context) error {
@@ -137,6 +141,7 @@ func (s *Server) operations() map[string]http.HandlerFunc {
 		"GET /v1/routes":               show(s, showRoutes),
 		"GET /v1/nexthops":             show(s, showNexthops),
 		"GET /v1/pppoe":                show(s, showSessions),
+		"GET /v1/connections":          func(w http.ResponseWriter, _ *http.Request) { answer(w, showConnections(s.r)) },
 		"GET /v1/neighbors":            show(s, showNeighbors),
 		"GET /v1/epoch":                show(s, showEpoch),
 		"GET /v1/fib":                  show(s, showFIB),

@@ -78,6 +78,28 @@ func showNexthops(r *router.Router, t *loop.Turn) []Nexthops {
 	return all
 }
 
+func showConnections(r *router.Router) []Connection {
+	all := []Connection{}
+	if r.TCP == nil {
+		return all
+	}
+	for _, c := range r.TCP.Connections() {
+		out := Connection{
+			Local: c.Local, Remote: c.Remote, State: c.State, Begun: "router",
+			Interface: c.Way.Interface, Gateway: text(c.Way.Gateway), HopLimit: c.Way.HopLimit, MTU: c.Way.MTU, PathMTU: c.PathMTU,
+			Sent: c.Sent, Received: c.Received, RTT: c.RTT.Seconds(), RTO: c.RTO.Seconds(), Window: c.Window,
+		}
+		if c.Passive {
+			out.Begun = "peer"
+		}
+		if c.Waits != dataplane.None {
+			out.WaitsFor, out.Since = c.Waits.String(), c.Since
+		}
+		all = append(all, out)
+	}
+	return all
+}
+
 // text is an address, or nothing.
 func text(a netip.Addr) string {
 	if a.IsValid() {

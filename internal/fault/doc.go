@@ -5,4 +5,5 @@
 //	torture           Hold stops workers between lookup and send
 //	mutant_nograce    nobody waits for readers
 //	mutant_nowithdraw the FIB is not told that an interface goes
+//	mutant_noguard    the router's own TCP sends outside of its epoch
 package fault

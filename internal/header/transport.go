@@ -28,6 +28,12 @@ func (t TCP) SourcePort() uint16 { return binary.BigEndian.Uint16(t) }
 // DestinationPort is the receiver's.
 func (t TCP) DestinationPort() uint16 { return binary.BigEndian.Uint16(t[2:]) }
 
+// Sequence is the number of the first byte, or of the SYN.
+func (t TCP) Sequence() uint32 { return binary.BigEndian.Uint32(t[4:]) }
+
+// Acknowledgment is the number that is expected next, if FlagACK is set.
+func (t TCP) Acknowledgment() uint32 { return binary.BigEndian.Uint32(t[8:]) }
+
 // DataOffset is the length of the header in bytes. It is what the segment says:
 // it may be under TCPSize or over the end.
 func (t TCP) DataOffset() int { return int(t[12]>>4) * 4 }

@@ -21,7 +21,8 @@ var starters = []string{
 	"ifmgr/detach.go",         // the kernel's part of a detach
 	"ifmgr/ipv4.go",           // the kernel's end of a session's IPv4
 	"internal/router/run.go",  // loop, watch, keeper
-	"internal/httpd/serve.go", // HTTP, of control and metrics
+	"internal/httpd/serve.go", // HTTP, of control, metrics and in-band
+	"internal/service/service.go",
 	"internal/demo/",
 	"internal/lab/",
 	"internal/netlab/",

@@ -16,19 +16,23 @@ const module = "github.com/router6d/router6d/"
 // picture is who may import whom, of what is ours. To add an edge is to change
 // the picture in ARCHITECTURE.md.
 var picture = map[string][]string{
-	"cmd/router6d": {"internal/capture", "internal/config", "internal/control", "internal/demo", "internal/events", "internal/health", "internal/metrics", "internal/router"},
+	"cmd/router6d": {"internal/capture", "internal/config", "internal/control", "internal/demo", "internal/events", "internal/health", "internal/metrics", "internal/router", "internal/service", "internal/web", "tcpstack"},
+
+	"internal/web": {"internal/config", "internal/httpd"},
 
 	"internal/control": {
 		"internal/router", "internal/capture", "internal/config", "internal/events", "internal/header", "internal/health", "internal/httpd", "internal/loop",
-		"dataplane", "fib", "ifmgr", "ifmgr/nd", "pppoe", "rib",
+		"dataplane", "fib", "ifmgr", "ifmgr/nd", "pppoe", "rib", "tcpstack",
 	},
-	"internal/metrics": {"dataplane", "fib", "ifmgr", "ifmgr/nd", "internal/httpd", "internal/loop", "internal/reassembly", "pppoe"},
+	"internal/metrics": {"dataplane", "fib", "ifmgr", "ifmgr/nd", "internal/httpd", "internal/loop", "internal/reassembly", "pppoe", "tcpstack"},
 	"internal/capture": {"dataplane", "internal/header"},
 	"internal/health":  {"internal/loop"},
 	"internal/httpd":   nil,
-	"internal/router":  {"dataplane", "fib", "ifmgr", "rib", "internal/config", "internal/epoch", "internal/link", "internal/loop"},
+	"internal/service": {},
+	"internal/router":  {"dataplane", "fib", "ifmgr", "rib", "tcpstack", "internal/config", "internal/epoch", "internal/link", "internal/loop"},
 
 	"dataplane": {"fib", "ifmgr", "ifmgr/nd", "internal/epoch", "internal/header", "internal/link", "internal/loop", "internal/rate", "internal/reassembly"},
+	"tcpstack":  {"dataplane", "internal/header", "internal/link", "internal/rate"},
 	"rib":       {"fib", "ifmgr", "internal/loop"},
 	"fib":       {"ifmgr", "internal/epoch", "internal/link", "internal/loop"},
 	"ifmgr":     {"ifmgr/nd", "internal/config", "internal/epoch", "internal/header", "internal/link", "internal/loop", "pppoe", "pppoe/ppp"},
@@ -84,6 +88,7 @@ var outside = map[string][]string{
 	"github.com/anishathalye/porcupine":   {},
 	"github.com/rogpeppe/go-internal":     {},
 	"github.com/prometheus/client_golang": {"internal/metrics"},
+	"gvisor.dev/gvisor":                   {"tcpstack"},
 	"github.com/gopacket/gopacket":        {"internal/capture"},
 	"github.com/mdlayher/ndp":             {},
 	"golang.org/x/crypto":                 {"pppoe/ppp"},

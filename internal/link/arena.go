@@ -150,6 +150,23 @@ func (b *Batch) Inject(pkts ...[]byte) {
 	}
 }
 
+// Gather begins a batch that holds one packet of the router's own, whose bytes lie
+// in pieces: at most MaxPacket all together.
+func (b *Batch) Gather(pieces ...[]byte) *Packet {
+	size := 0
+	for _, piece := range pieces {
+		size += len(piece)
+	}
+	b.begin()
+	p := b.arena.next(size)
+	for _, piece := range pieces {
+		p.end += copy(p.buf[p.end:], piece)
+	}
+	b.arena.keep(p)
+	b.Push(p)
+	return p
+}
+
 // push copies one packet into the batch.
 func (b *Batch) push(pkt []byte) {
 	p := b.arena.next(len(pkt))

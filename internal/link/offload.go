@@ -165,6 +165,22 @@ func (o *Offload) measure(pkt []byte) bool {
 	return o.segmentable
 }
 
+// LeaveTCP leaves undone what the router's own TCP has not done: the checksum of a
+// TCP header at an offset of the packet, whose field holds the folded sum of the
+// pseudo-header, and to cut the packet into segments of size bytes of payload, if
+// it has more; zero: not to be cut.
+func (p *Packet) LeaveTCP(at, size int) {
+	o := &p.Offload
+	*o = Offload{flags: vnetNeedsChecksum, csumStart: uint16(at), csumOffset: tcpChecksumAt}
+	if size == 0 {
+		return
+	}
+	o.gsoType, o.gsoSize = gsoTCPv6, uint16(size)
+	if !o.measure(p.Bytes()) || len(p.Bytes()) <= p.WireSize() {
+		o.gsoType, o.gsoSize, o.headers, o.segmentable = gsoNone, 0, 0, false
+	}
+}
+
 // encode writes the header for a packet that begins behind h.
 func (o *Offload) encode(h []byte) {
 	h[0], h[1] = o.flags, o.gsoType

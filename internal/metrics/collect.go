@@ -14,6 +14,7 @@ import (
 	"github.com/router6d/router6d/internal/loop"
 	"github.com/router6d/router6d/internal/reassembly"
 	"github.com/router6d/router6d/pppoe"
+	"github.com/router6d/router6d/tcpstack"
 )
 
 // patience is how long a scrape waits for its turn. Prometheus waits for 10 s.
@@ -28,6 +29,9 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	s := sink(ch)
 	s.account(m.of.Plane.Stats())
 	s.reassembly(m.of.Plane.Reassembly())
+	if m.of.TCP != nil {
+		s.tcp(m.of.TCP.Stats())
+	}
 	workers := m.of.Plane.Workers()
 	for _, w := range workers {
 		s.counter(workerPackets, w.Received+w.Originated, w.Name)
@@ -132,6 +136,21 @@ func (s sink) reassembly(st reassembly.Stats) {
 	s.counter(reassemblyFailed, st.Evicted, "evicted")
 	s.gauge(reassemblyHeld, float64(st.Held))
 	s.gauge(reassemblyBytes, float64(st.Bytes))
+}
+
+func (s sink) tcp(st tcpstack.Stats) {
+	s.gauge(tcpConnections, float64(st.Waiting), "waiting")
+	s.gauge(tcpConnections, float64(st.Connections-st.Waiting), "moving")
+	s.counter(tcpOpened, st.Accepted, "peer")
+	s.counter(tcpOpened, st.Dialed, "router")
+	s.counter(tcpFailed, st.Failed)
+	s.counter(tcpSegments, st.SegmentsIn, "in")
+	s.counter(tcpSegments, st.SegmentsOut, "out")
+	s.counter(tcpAgain, st.Retransmitted)
+	s.counter(tcpResumed, st.Resumed)
+	s.counter(tcpResets, st.Resets)
+	s.counter(tcpCookies, st.SYNCookies)
+	s.counter(tcpErrors, st.ErrorsRefused)
 }
 
 func (s sink) loop(st loop.Stats) {

@@ -16,6 +16,7 @@ import (
 	"github.com/router6d/router6d/ifmgr"
 	"github.com/router6d/router6d/internal/lab"
 	"github.com/router6d/router6d/internal/loop"
+	"github.com/router6d/router6d/tcpstack"
 )
 
 // A scene is a router and its metrics.
@@ -27,7 +28,12 @@ type scene struct {
 func newScene(t *testing.T) *scene {
 	t.Helper()
 	r := lab.New(t)
-	s := &scene{r, New(Source{r.Loop, r.Interfaces, r.FIB, r.Plane})}
+	tcp, err := tcpstack.New(r.Plane, tcpstack.DefaultLimits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(tcp.Close)
+	s := &scene{r, New(Source{Loop: r.Loop, Interfaces: r.Interfaces, FIB: r.FIB, Plane: r.Plane, TCP: tcp})}
 	s.Turn(func(*loop.Turn) { r.Loop.OnGrace = s.Grace }) // it runs already
 	h := r.Hooks()
 	forget := h.Ended

@@ -24,7 +24,7 @@ func alone() (*Metrics, *loop.Loop) {
 	d := epoch.NewDomain()
 	l := loop.New(d)
 	table, ifs := fib.NewTable(), ifmgr.New(l, zap.NewNop(), time.Second)
-	return New(Source{l, ifs, table, dataplane.New(table, ifs, l, d)}), l
+	return New(Source{Loop: l, Interfaces: ifs, FIB: table, Plane: dataplane.New(table, ifs, l, d)}), l
 }
 
 func TestDetachesByResultAndCause(t *testing.T) {

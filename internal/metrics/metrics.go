@@ -11,6 +11,7 @@ import (
 	"github.com/router6d/router6d/fib"
 	"github.com/router6d/router6d/ifmgr"
 	"github.com/router6d/router6d/internal/loop"
+	"github.com/router6d/router6d/tcpstack"
 )
 
 // maxScrapes is how many may ask at once: each takes a turn.
@@ -22,6 +23,7 @@ type Source struct {
 	Interfaces *ifmgr.Manager
 	FIB        *fib.Table
 	Plane      *dataplane.Plane
+	TCP        *tcpstack.Stack // nil: there is none
 }
 
 // Metrics is everything there is to tell about one router.

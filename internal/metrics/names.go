@@ -59,6 +59,17 @@ var (
 	pppoeOpened = desc("pppoe_sessions_total", "Sessions in which packets flowed.", "iface")
 	pppoeEnded  = desc("pppoe_ended_total", "Sessions that ended and attempts that failed, by cause.", "iface", "cause")
 
+	// TCP of the router's own.
+	tcpConnections = desc("tcp_connections", "Connections of the router's own, by what they do.", "doing")
+	tcpOpened      = desc("tcp_opened_total", "Connections that were begun, by whom.", "by")
+	tcpFailed      = desc("tcp_failed_total", "Attempts to connect that failed.")
+	tcpSegments    = desc("tcp_segments_total", "Segments of the router's own TCP, superframes counted as one.", "direction")
+	tcpAgain       = desc("tcp_retransmitted_total", "Segments that were sent again.")
+	tcpResumed     = desc("tcp_resumed_total", "Segments sent when there was a way again for which they had waited.")
+	tcpResets      = desc("tcp_resets_total", "Resets that were sent.")
+	tcpCookies     = desc("tcp_syn_cookies_total", "SYNs answered with a cookie, because too many connections were half open.")
+	tcpErrors      = desc("tcp_icmp_refused_total", "ICMPv6 errors about what was not outstanding.")
+
 	// Lifetimes.
 	lookupDead = desc("lookup_dead_total", "Lookups that returned a withdrawn interface. Must be 0.")
 	drainingTx = desc("draining_tx_total", "Packets sent to a withdrawn interface under a table from before: legal.")

@@ -110,6 +110,7 @@ func (r *Router) fixed(next *config.Config) error {
 	refuse("icmp-errors", next.ICMPErrors == r.cfg.ICMPErrors)
 	refuse("log.format", next.Log.Format == r.cfg.Log.Format)
 	refuse("metrics.listen", next.Metrics.Listen == r.cfg.Metrics.Listen)
+	refuse("services", next.Services.Equal(r.cfg.Services))
 	return errors.Join(errs...)
 }
 

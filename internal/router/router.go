@@ -17,6 +17,7 @@ import (
 	"github.com/router6d/router6d/internal/fault"
 	"github.com/router6d/router6d/internal/loop"
 	"github.com/router6d/router6d/rib"
+	"github.com/router6d/router6d/tcpstack"
 )
 
 // A Router is the whole of it. Its parts are exported for those who show or
@@ -28,6 +29,7 @@ type Router struct {
 	FIB        *fib.Table
 	RIB        *rib.RIB
 	Plane      *dataplane.Plane
+	TCP        *tcpstack.Stack // nil: the router offers nothing
 
 	// OnDetach, if set before Start, is called with every ledger, in a turn.
 	OnDetach func(ifmgr.Result)
@@ -69,10 +71,20 @@ func New(cfg *config.Config, log *zap.Logger) (*Router, error) {
 		Transmit:   r.Plane.Transmit,
 		Generation: r.generation,
 	})
+	if len(cfg.Services.All()) > 0 {
+		var err error
+		if r.TCP, err = tcpstack.New(r.Plane, tcpstack.DefaultLimits); err != nil {
+			return nil, err
+		}
+		table.Changed = r.TCP.Changed
+	}
 	var err error
 	r.watch, err = ifmgr.NewWatch(ifs, r.keeper.Try)
 	if errors.Is(err, fs.ErrPermission) {
 		err = fmt.Errorf("hear of devices: needs root, or CAP_NET_ADMIN: %w", fs.ErrPermission)
+	}
+	if err != nil && r.TCP != nil {
+		r.TCP.Close()
 	}
 	return r, err
 }

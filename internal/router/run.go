@@ -24,6 +24,9 @@ func (r *Router) Start(ctx context.Context) error {
 	r.started = time.Now()
 	r.run("loop", r.Loop.Run)
 	r.run("watch", r.watch.Run)
+	if r.TCP != nil {
+		r.run("tcp", r.TCP.Run)
+	}
 	err := r.bringUp(ctx)
 	if err == nil {
 		r.run("keeper", r.keeper.Run)
@@ -95,7 +98,7 @@ func (r *Router) stopTasks(keep int) {
 // orphaned. It does nothing to one that is stopped already.
 func (r *Router) Stop() []ifmgr.Result {
 	const loopAndWatch = 2
-	r.stopTasks(min(loopAndWatch, len(r.running))) // the keeper makes nothing new
+	r.stopTasks(min(loopAndWatch, len(r.running))) // the keeper makes nothing new; peers are told
 	results := r.detachAll()
 	r.waitWorkers(results)
 	r.stopTasks(0)

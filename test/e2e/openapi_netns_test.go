@@ -213,6 +213,7 @@ func TestAPIIsAsDescribed(t *testing.T) {
 		{"GET", "/v1/nexthops", 200, nil},
 		{"GET", "/v1/neighbors", 200, nil},
 		{"GET", "/v1/pppoe", 200, nil},
+		{"GET", "/v1/connections", 200, nil},
 		{"GET", "/v1/counters", 200, nil},
 		{"GET", "/v1/drops", 200, nil},
 		{"GET", "/v1/epoch", 200, nil},

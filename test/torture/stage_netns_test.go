@@ -28,6 +28,9 @@ func TestMain(m *testing.M) { nstest.Main(m) }
 // patience is for what should take no time, on a machine that is busy.
 const patience = 60 * time.Second
 
+// mutant is whether a fault is built in, with which much goes wrong.
+const mutant = fault.NoGrace || fault.NoWithdraw || fault.NoGuard
+
 // A stage is a router in this process, with west and east, to which nothing
 // happens, and room for interfaces to which everything does.
 type stage struct {
@@ -45,8 +48,14 @@ type stage struct {
 
 func newStage(t *testing.T, detachTimeout time.Duration) *stage {
 	t.Helper()
+	return newStageWith(t, detachTimeout, func(*config.Config) {})
+}
+
+// newStageWith is newStage with more in its configuration.
+func newStageWith(t *testing.T, detachTimeout time.Duration, more func(*config.Config)) *stage {
+	t.Helper()
 	nstest.Privileged(t)
-	if !fault.NoGrace && !fault.NoWithdraw {
+	if !mutant {
 		nstest.NoLeaks(t)
 	}
 	s := &stage{t: t, ended: map[ifmgr.ID]chan ifmgr.Result{}}
@@ -58,6 +67,7 @@ func newStage(t *testing.T, detachTimeout time.Duration) *stage {
 		s.must(err)
 		cfg.Interfaces = append(cfg.Interfaces, c)
 	}
+	more(cfg)
 	s.ring = events.NewRing(1<<16, zapcore.InfoLevel)
 	r, err := router.New(cfg, zap.New(s.ring))
 	s.must(err)
@@ -71,7 +81,7 @@ func newStage(t *testing.T, detachTimeout time.Duration) *stage {
 // stop ends the router and holds it to what must be so in the end.
 func (s *stage) stop() {
 	s.r.Stop()
-	if fault.NoGrace || fault.NoWithdraw {
+	if mutant {
 		return
 	}
 	stats := s.r.Plane.Stats()

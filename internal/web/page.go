@@ -1,0 +1,159 @@
+package web
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed" // page.html
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+//go:embed page.html
+var pageText string
+
+// pageEvents is how many events are shown.
+const pageEvents = 50
+
+// A page is the status page: what the API says, as tables, which need no script. The
+// script that is in it keeps them up to date.
+type page struct {
+	api      http.Handler
+	template *template.Template
+	policy   string // of what a browser may do with it
+}
+
+func newPage(api http.Handler) *page {
+	return &page{
+		api:    api,
+		policy: policy(pageText),
+		template: template.Must(template.New("page").Funcs(template.FuncMap{
+			"bytes": sizeText, "ago": agoText, "list": listText,
+		}).Parse(pageText)),
+	}
+}
+
+var inline = regexp.MustCompile(`(?s)<(style|script)>(.*?)</`)
+
+// policy lets the page do what it has in itself, ask where it came from, and no more.
+func policy(text string) string {
+	p := "default-src 'none'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+	for _, m := range inline.FindAllStringSubmatch(text, -1) {
+		sum := sha256.Sum256([]byte(m[2]))
+		p += fmt.Sprintf("; %s-src 'sha256-%s'", m[1], base64.StdEncoding.EncodeToString(sum[:]))
+	}
+	return p
+}
+
+// ServeHTTP implements http.Handler.
+func (p *page) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	v := map[string]any{"Now": time.Now().Format(time.DateTime)}
+	for name, path := range map[string]string{
+		"Interfaces": "interfaces", "Sessions": "pppoe", "Connections": "connections",
+		"Epoch": "epoch", "Drops": "drops", "Events": "events",
+	} {
+		v[name] = p.ask(q, "/v1/"+path)
+	}
+	events, _ := v["Events"].([]any)
+	v["Ends"] = ends(events)
+	events = slices.Clone(events[max(0, len(events)-pageEvents):])
+	slices.Reverse(events)
+	v["Events"] = events
+	if a := q.FormValue("address"); a != "" {
+		v["Address"] = a
+		v["Lookup"] = p.ask(q, "/v1/lookup?"+url.Values{"address": {a}}.Encode())
+	}
+	var b bytes.Buffer
+	if err := p.template.Execute(&b, v); err != nil {
+		refuse(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", p.policy)
+	_, _ = w.Write(b.Bytes()) // the client has gone
+}
+
+// ask is what the API answers, decoded; nil if that is not JSON.
+func (p *page) ask(q *http.Request, path string) (v any) {
+	ask, err := http.NewRequestWithContext(q.Context(), http.MethodGet, path, nil)
+	if err != nil {
+		return nil
+	}
+	a := &answer{head: http.Header{}}
+	p.api.ServeHTTP(a, ask)
+	_ = json.Unmarshal(a.body.Bytes(), &v) // nil
+	return v
+}
+
+// An answer is what a handler writes, kept.
+type answer struct {
+	head http.Header
+	body bytes.Buffer
+}
+
+// Header implements http.ResponseWriter.
+func (a *answer) Header() http.Header { return a.head }
+
+// Write implements http.ResponseWriter.
+func (a *answer) Write(b []byte) (int, error) { return a.body.Write(b) }
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answer) WriteHeader(int) {}
+
+// ends is the detaches among events, the newest first.
+func ends(events []any) (all []any) {
+	for _, e := range events {
+		m, _ := e.(map[string]any)
+		if m["event"] == "interface detached" || m["event"] == "interface orphaned" {
+			all = append(all, e)
+		}
+	}
+	slices.Reverse(all)
+	return all[:min(len(all), pageEvents)]
+}
+
+// sizeText is a number of bytes for people.
+func sizeText(v any) string {
+	n, _ := v.(float64)
+	for _, unit := range []string{"B", "kB", "MB", "GB"} {
+		if n < 1000 {
+			return fmt.Sprintf("%.3g %s", n, unit)
+		}
+		n /= 1000
+	}
+	return fmt.Sprintf("%.3g TB", n)
+}
+
+// agoText is how long ago a time was.
+func agoText(v any) string {
+	text, _ := v.(string)
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return ""
+	}
+	return time.Since(at).Round(time.Second).String()
+}
+
+// listText is the values of a list, or of fields.
+func listText(v any) string {
+	var all []string
+	switch v := v.(type) {
+	case []any:
+		for _, x := range v {
+			all = append(all, fmt.Sprint(x))
+		}
+	case map[string]any:
+		for k, x := range v {
+			all = append(all, fmt.Sprintf("%s=%v", k, x))
+		}
+		slices.Sort(all)
+	}
+	return strings.Join(all, " ")
+}

@@ -1,0 +1,335 @@
+package tcpstack_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/netip"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/router6d/router6d/dataplane"
+	"github.com/router6d/router6d/fib"
+	"github.com/router6d/router6d/internal/header"
+	"github.com/router6d/router6d/internal/lab"
+	"github.com/router6d/router6d/internal/loop"
+	"github.com/router6d/router6d/tcpstack"
+)
+
+func (s *scene) wantEcho(t *testing.T, p *peer, to string, port uint16, size int) {
+	t.Helper()
+	want := random(size)
+	got, err := exchange(p.mustDial(to, port), want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("what came back is not what was sent")
+	}
+}
+
+// A peer connects to an address of the router, and bytes go both ways.
+func TestListen(t *testing.T) {
+	s := newScene(t)
+	p := newPeer(t, hostA, 1500)
+	p.connect(s.Attach("a", routerA+"/64"))
+	s.listen(t, 7, tcpstack.Where{}, echo)
+	s.wantEcho(t, p, routerA, 7, 1<<20)
+}
+
+// The router connects to a peer.
+func TestDial(t *testing.T) {
+	s := newScene(t)
+	p := newPeer(t, hostA, 1500)
+	p.connect(s.Attach("a", routerA+"/64"))
+	serve(t, p.listen(7), echo)
+	d := tcpstack.Dialer{Stack: s.tcp}
+	c, err := d.DialContext(t.Context(), netip.AddrPortFrom(p.addr, 7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	want := random(1 << 20)
+	got, err := exchange(c, want)
+	if err != nil || !bytes.Equal(got, want) {
+		t.Fatalf("came back %d bytes, err %v", len(got), err)
+	}
+	if a := c.LocalAddr().String(); netip.MustParseAddrPort(a).Addr().String() != routerA {
+		t.Errorf("from %s, want the address of the interface that leads there", a)
+	}
+}
+
+// No route is an error of who connects.
+func TestDialWithoutRoute(t *testing.T) {
+	s := newScene(t)
+	d := tcpstack.Dialer{Stack: s.tcp}
+	_, err := d.DialContext(context.Background(), netip.MustParseAddrPort("[2001:db8:c::1]:7"))
+	if !isFor(err, dataplane.NoRoute) {
+		t.Errorf("error = %v, want no route", err)
+	}
+}
+
+// A segment carries the hop limit of the interface it leaves through, as it is then;
+// an explicit one is kept.
+func TestHopLimit(t *testing.T) {
+	s := newScene(t)
+	p := newPeer(t, hostA, 1500)
+	set := lab.Settings("a", routerA+"/64")
+	set.HopLimit = 77
+	port := s.AttachAs(set)
+	p.connect(port)
+	var seen atomic.Uint32
+	p.watch(func(pkt []byte) { seen.Store(uint32(header.IPv6(pkt).HopLimit())) })
+	want := func(limit uint32) {
+		t.Helper()
+		if got := seen.Load(); got != limit {
+			t.Errorf("hop limit = %d, want %d", got, limit)
+		}
+	}
+	serve(t, p.listen(7), echo)
+	c, err := (&tcpstack.Dialer{Stack: s.tcp}).DialContext(t.Context(), netip.AddrPortFrom(p.addr, 7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ping := func() {
+		t.Helper()
+		if _, err := exchange(c, []byte("ping")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ping()
+	want(77)
+	s.Turn(func(turn *loop.Turn) { s.Interfaces.SetHopLimit(turn, port.ID, 33) })
+	ping()
+	want(33)
+	if err := c.SetHopLimit(200); err != nil {
+		t.Fatal(err)
+	}
+	ping()
+	want(200)
+}
+
+// A connection whose route has gone waits, says for what, and goes on as soon as
+// there is one again.
+func TestConnectionWaitsForARoute(t *testing.T) {
+	s := newScene(t)
+	s.Attach("lan", routerB+"/64")
+	p := newPeer(t, "2001:db8:f::1", 1500)
+	s.Route("::/0", lab.Dev("wan"))
+	wan := s.Attach("wan")
+	p.connect(wan)
+	serve(t, p.listen(7), echo)
+	c, err := (&tcpstack.Dialer{Stack: s.tcp}).DialContext(t.Context(), netip.AddrPortFrom(p.addr, 7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for range 3 { // the second time, it has waited before
+		wan.Detach()
+		want := random(100_000)
+		got := make(chan []byte)
+		go func() {
+			b, err := exchange(c, want)
+			if err != nil {
+				t.Error(err)
+			}
+			got <- b
+		}()
+		s.Until("the connection to wait", func() bool {
+			all := s.tcp.Connections()
+			return len(all) == 1 && all[0].Waits == dataplane.NoRoute && all[0].Way.Drop == dataplane.NoRoute
+		})
+		wan = s.Attach("wan")
+		p.connect(wan)
+		if b := <-got; !bytes.Equal(b, want) {
+			t.Error("what came back is not what was sent")
+		}
+	}
+	if n := s.tcp.Stats().Resumed; n < 3 {
+		t.Errorf("%d segments were sent when there was a way again, want 3 or more", n)
+	}
+}
+
+// A connection whose address has left waits, and goes on when that is back.
+func TestConnectionWaitsForItsAddress(t *testing.T) {
+	s := newScene(t)
+	lan := s.Attach("lan", routerB+"/64")
+	p := newPeer(t, hostA, 1500)
+	p.connect(s.Attach("a", routerA+"/64"))
+	serve(t, p.listen(7), echo)
+	d := tcpstack.Dialer{Stack: s.tcp, From: netip.MustParseAddr(routerB)}
+	c, err := d.DialContext(t.Context(), netip.AddrPortFrom(p.addr, 7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var strays atomic.Uint64
+	lan.Detach()
+	p.watch(func([]byte) { strays.Add(1) })
+	if _, err := c.Write([]byte("ping")); err != nil {
+		t.Fatal(err)
+	}
+	s.Until("the connection to wait", func() bool { return s.tcp.Connections()[0].Waits == dataplane.SourceLeft })
+	if _, err := d.DialContext(t.Context(), netip.AddrPortFrom(p.addr, 7)); !isFor(err, dataplane.SourceLeft) {
+		t.Errorf("error = %v, want that the address has left", err)
+	}
+	if n := strays.Load(); n != 0 {
+		t.Errorf("%d packets left from an address that was not there", n)
+	}
+	s.Attach("lan", routerB+"/64")
+	got := make([]byte, 4)
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != "ping" {
+		t.Errorf("came back %q, err %v", got, err)
+	}
+}
+
+func isFor(err error, why dataplane.Drop) bool {
+	var drop *dataplane.DropError
+	return errors.As(err, &drop) && drop.Drop == why
+}
+
+// Where nobody listens there is an answer as if there were no TCP at all; a listener
+// takes only what is to its addresses, through its interfaces.
+func TestWhere(t *testing.T) {
+	cases := []struct {
+		name  string
+		where tcpstack.Where
+		to    string
+		port  uint16
+		ok    bool
+	}{
+		{"any", tcpstack.Where{}, routerB, 7, true},
+		{"another port", tcpstack.Where{}, routerA, 8, false},
+		{"its address", tcpstack.Where{Addresses: addrs(routerA)}, routerA, 7, true},
+		{"another address", tcpstack.Where{Addresses: addrs(routerA)}, routerB, 7, false},
+		{"its interface", tcpstack.Where{Interfaces: []string{"a"}}, routerB, 7, true},
+		{"another interface", tcpstack.Where{Interfaces: []string{"b"}}, routerB, 7, false},
+		{"one of two", tcpstack.Where{Interfaces: []string{"a"}, Addresses: addrs(routerA)}, routerB, 7, false},
+		{"the anycast address of the link", tcpstack.Where{}, "2001:db8:a::", 7, false},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			s := newScene(t)
+			p := newPeer(t, hostA, 1500)
+			p.connect(s.Attach("a", routerA+"/64"))
+			s.Attach("b", routerB+"/64")
+			var errors atomic.Uint64
+			p.watch(func(pkt []byte) {
+				if header.IPv6(pkt).NextHeader() == header.ProtoICMPv6 {
+					errors.Add(1)
+				}
+			})
+			s.listen(t, 7, c.where, echo)
+			conn, err := p.dial(c.to, c.port)
+			if err == nil {
+				defer conn.Close()
+			}
+			if ok := err == nil; ok != c.ok {
+				t.Errorf("error = %v, want a connection: %v", err, c.ok)
+			}
+			if told := errors.Load() > 0; told == c.ok {
+				t.Errorf("port unreachable: %v, want %v", told, !c.ok)
+			}
+		})
+	}
+}
+
+func addrs(all ...string) (out []netip.Addr) {
+	for _, a := range all {
+		out = append(out, netip.MustParseAddr(a))
+	}
+	return out
+}
+
+// The MTU of the way out is honoured for each segment: also when it shrinks under a
+// connection, and a SYN asks for no more than comes in.
+func TestMTUOfTheWayOut(t *testing.T) {
+	s := newScene(t)
+	p := newPeer(t, hostA, 1500)
+	port := s.Attach("a", routerA+"/64")
+	p.connect(port)
+	var largest atomic.Uint64
+	p.watch(func(pkt []byte) { largest.Store(max(largest.Load(), uint64(len(pkt)))) })
+	s.listen(t, 7, tcpstack.Where{}, echo)
+	c := p.mustDial(routerA, 7)
+	for _, mtu := range []int{1500, 1400, 1280} {
+		port.SetMTU(mtu)
+		largest.Store(0)
+		want := random(200_000)
+		if got, err := exchange(c, want); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("mtu %d: came back %d bytes, err %v", mtu, len(got), err)
+		}
+		if n := int(largest.Load()); n > mtu || n < mtu-100 {
+			t.Errorf("largest packet = %d, want about %d", n, mtu)
+		}
+	}
+}
+
+// A link that loses one packet of fifty, and has one of twenty overtaken, both ways.
+func TestBadLink(t *testing.T) {
+	s := newScene(t)
+	p := newPeer(t, hostA, 1500)
+	p.connect(s.Attach("a", routerA+"/64"))
+	s.listen(t, 7, tcpstack.Where{}, echo)
+	c := p.mustDial(routerA, 7)
+	p.mu.Lock()
+	p.bad = rand.New(rand.NewPCG(1, 2))
+	p.mu.Unlock()
+	want := random(300_000)
+	if got, err := exchange(c, want); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("came back %d bytes, err %v", len(got), err)
+	}
+	if s.tcp.Stats().Retransmitted == 0 {
+		t.Error("nothing was sent again: the link is not bad")
+	}
+}
+
+// Under a flood of SYNs from everywhere those who connect are served, and what the
+// flood leaves is bounded.
+func TestSYNFlood(t *testing.T) {
+	s := newScene(t)
+	p := newPeer(t, hostA, 1500)
+	p.connect(s.Attach("a", routerA+"/64"))
+	s.Route("::/0", lab.Refuse(fib.Blackhole)) // for the answers
+	from := s.Attach("b", routerB+"/64")
+	s.listen(t, 7, tcpstack.Where{}, echo)
+	const syns = 20_000
+	flood := make(chan struct{})
+	go func() {
+		defer close(flood)
+		for i := range syns {
+			src := netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb9, byte(i >> 16), byte(i >> 8), byte(i), 15: 1}).String()
+			for syn := lab.TCP(src, routerA, uint16(1024+i%60000), 7, header.FlagSYN, nil); !from.TrySend(syn); {
+				time.Sleep(100 * time.Microsecond) // the wire is full
+			}
+		}
+	}()
+	served := 0
+	for flooding := true; flooding; served++ {
+		if _, err := exchange(p.mustDial(routerA, 7), []byte("ping")); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-flood:
+			flooding = false
+		default:
+		}
+		if served == tcpstack.DefaultLimits.PerSource/2 {
+			<-flood
+			break
+		}
+	}
+	st := s.tcp.Stats()
+	t.Logf("%d served, %d cookies, %d connections, %d half open", served, st.SYNCookies, st.Connections, len(s.tcp.Connections())-st.Connections)
+	if st.SYNCookies == 0 {
+		t.Error("no cookie was sent")
+	}
+	if n := len(s.tcp.Connections()); n > 2*(served+1)+tcpstack.DefaultLimits.HalfOpen {
+		t.Errorf("%d connections are kept", n)
+	}
+}

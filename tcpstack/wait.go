@@ -1,0 +1,162 @@
+package tcpstack
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/router6d/router6d/dataplane"
+	"github.com/router6d/router6d/internal/header"
+)
+
+// away is the reasons that may pass: a connection waits for them.
+var away = map[dataplane.Drop]bool{
+	dataplane.NoRoute:          true,
+	dataplane.NoSource:         true,
+	dataplane.SourceLeft:       true,
+	dataplane.DeadInterface:    true,
+	dataplane.InterfaceDown:    true,
+	dataplane.InterfaceGone:    true,
+	dataplane.InterfaceSevered: true,
+	dataplane.NoSession:        true,
+}
+
+// pause is how long a held segment is left alone when it was sent.
+const pause = 200 * time.Millisecond // as the least retransmission timeout
+
+// A held segment is the first one of a connection that found no way, or had to be sent
+// again. When there is another way it is sent as if TCP had just done so, until it is
+// acknowledged: nobody has to wait for a timer that has backed off to a minute (RFC
+// 6069 has the same aim). A connection that loses nothing has none.
+type held struct {
+	pkt        header.IPv6 // a hop limit of zero is filled in anew
+	begin, end uint32      // sequence numbers
+	made       time.Time   // for its timestamp
+	sent       time.Time   // by retry, the last time
+}
+
+// newHeld is the first of the segments that s stands for.
+func newHeld(s *dataplane.Segment, now time.Time) *held {
+	var b []byte
+	for _, piece := range s.Pieces {
+		b = append(b, piece...)
+	}
+	t := header.TCP(b[header.IPv6Size:])
+	if most := header.IPv6Size + t.DataOffset() + s.Size; s.Size != 0 && len(b) > most {
+		b = b[:most:most]
+		header.IPv6(b).SetPayloadLength(uint16(most - header.IPv6Size))
+	}
+	h := &held{pkt: b, begin: t.Sequence(), made: now}
+	h.end = h.begin + uint32(len(b)-header.IPv6Size-t.DataOffset())
+	if t.Flags()&(header.FlagSYN|header.FlagFIN) != 0 {
+		h.end++
+	}
+	return h
+}
+
+// segment is what is to be sent. The checksum is left undone, so that the segment
+// can be cut, but that of a SYN.
+func (h *held) segment() dataplane.Segment {
+	t := header.TCP(h.pkt[header.IPv6Size:])
+	src, dst := h.pkt.SourceBytes(), h.pkt.DestinationBytes()
+	if t.Flags()&header.FlagSYN != 0 {
+		t.SetChecksum(0)
+		t.SetChecksum(header.Checksum(src, dst, header.ProtoTCP, t))
+		return dataplane.Segment{Pieces: [][]byte{h.pkt}}
+	}
+	t.SetChecksum(header.Fold(header.PseudoSum(src, dst, uint32(len(t)), header.ProtoTCP)))
+	return dataplane.Segment{Pieces: [][]byte{h.pkt}, Checksum: header.IPv6Size}
+}
+
+// renew makes the timestamp that of now, RFC 7323 §3: the time for which it was held
+// is not one that the path took. gVisor's clock of it counts milliseconds.
+func (h *held) renew(now time.Time) {
+	t := header.TCP(h.pkt[header.IPv6Size:])
+	if v := timestamp(t); v != nil {
+		late := uint32(now.Sub(h.made).Milliseconds())
+		binary.BigEndian.PutUint32(v, binary.BigEndian.Uint32(v)+late)
+	}
+	h.made = now
+}
+
+const (
+	optionNone      = 1 // RFC 9293 §3.1
+	optionTimestamp = 8 // RFC 7323 §3.2
+)
+
+// timestamp is the TSval of a segment of gVisor's, in place; nil if it has none.
+func timestamp(t header.TCP) []byte {
+	for o := t[header.TCPSize:t.DataOffset()]; len(o) > 1; {
+		switch {
+		case o[0] == optionNone:
+			o = o[1:]
+			continue
+		case o[0] == 0 || o[1] < 2 || int(o[1]) > len(o):
+			return nil
+		case o[0] == optionTimestamp && o[1] == 10:
+			return o[2:6]
+		}
+		o = o[o[1]:]
+	}
+	return nil
+}
+
+// became notes what became of a segment.
+func (f *flow) became(out dataplane.Outcome, now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.last.Drop != out.Drop {
+		f.since = now
+	}
+	f.last = out
+}
+
+// hold keeps a copy of a segment, unless one before it is held.
+func (f *flow) hold(s *dataplane.Segment, now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if h := newHeld(s, now); f.held == nil || !before(f.held.begin, h.begin) {
+		f.held = h
+	}
+}
+
+// again is a copy of what is held, if it is to be sent by this way: its last segment
+// found none, or another one.
+func (f *flow) again(way dataplane.Way, now time.Time) *held {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	h := f.held
+	if h == nil || way.Drop != dataplane.None || now.Sub(h.sent) < pause ||
+		f.last.Drop == dataplane.None && f.last.Via == way.ID {
+		return nil
+	}
+	h.sent = now
+	out := *h
+	out.pkt = append(header.IPv6(nil), h.pkt...)
+	out.renew(now)
+	return &out
+}
+
+// holding reports whether something is held.
+func (f *flow) holding() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.held != nil
+}
+
+// retry sends what is held where there is another way now.
+func (s *Stack) retry() {
+	for _, f := range s.flows.each() {
+		if !f.holding() {
+			continue
+		}
+		at := now()
+		h := f.again(s.way(f.local.Addr(), f.remote.Addr()), at)
+		if h == nil {
+			continue
+		}
+		seg := h.segment()
+		seg.PathMTU = s.paths.get(f.remote.Addr(), at)
+		f.became(s.out.send(&seg), at)
+		s.retried.Add(1)
+	}
+}
