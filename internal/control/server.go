@@ -130,7 +130,22 @@ func (s *Server) routes() http.Handler {
 	for pattern, h := range s.operations() {
 		m.HandleFunc(pattern, h)
 	}
-	return m
+	return bounded(m)
+}
+
+// errTooLong is what is wrong with a body of more than maxBody.
+var errTooLong = fmt.Errorf("a request has a body of %d bytes at most", maxBody)
+
+// bounded refuses a body that is too long: before it is sent, if the client says so.
+func bounded(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if q.ContentLength > maxBody {
+			refuse(w, http.StatusRequestEntityTooLarge, errTooLong)
+			return
+		}
+		q.Body = http.MaxBytesReader(w, q.Body, maxBody)
+		h.ServeHTTP(w, q)
+	})
 }
 
 // operations is all that can be asked; openapi.yaml describes it.
@@ -244,7 +259,7 @@ func parseAddr(what, text string) (netip.Addr, error) {
 }
 
 func (s *Server) addInterface(w http.ResponseWriter, q *http.Request) {
-	c, err := body(w, q, config.ParseInterface)
+	c, err := body(q, config.ParseInterface)
 	if err == nil {
 		_, err = s.r.AddInterface(q.Context(), c)
 	}
@@ -261,7 +276,7 @@ func (s *Server) deleteInterface(w http.ResponseWriter, q *http.Request) {
 }
 
 func (s *Server) addRoute(w http.ResponseWriter, q *http.Request) {
-	c, err := body(w, q, config.ParseRoute)
+	c, err := body(q, config.ParseRoute)
 	if err != nil {
 		reply(w, struct{}{}, err)
 		return
@@ -298,10 +313,14 @@ type errBody struct{ error }
 // Unwrap gives the reason.
 func (e errBody) Unwrap() error { return e.error }
 
-func body[T any](w http.ResponseWriter, q *http.Request, parse func([]byte) (T, error)) (v T, err error) {
-	text, err := io.ReadAll(http.MaxBytesReader(w, q.Body, maxBody))
+func body[T any](q *http.Request, parse func([]byte) (T, error)) (v T, err error) {
+	text, err := io.ReadAll(q.Body)
 	if err == nil {
 		v, err = parse(text)
+	}
+	var long *http.MaxBytesError
+	if errors.As(err, &long) {
+		return v, errTooLong
 	}
 	if err != nil {
 		return v, errBody{err}
@@ -323,6 +342,8 @@ func status(err error) int {
 	switch {
 	case errors.As(err, &bad):
 		return http.StatusBadRequest
+	case errors.Is(err, errTooLong):
+		return http.StatusRequestEntityTooLarge
 	case errors.Is(err, ifmgr.ErrNotFound), errors.Is(err, rib.ErrNoRoute):
 		return http.StatusNotFound
 	case errors.Is(err, ifmgr.ErrExists), errors.Is(err, router.ErrRouteExists):
