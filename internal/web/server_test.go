@@ -32,11 +32,16 @@ var api = http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { fmt.Fp
 // serve runs a server until the end of the test. It returns its URL and a client.
 func serve(t *testing.T, c *config.HTTP) (url string, client *http.Client) {
 	t.Helper()
+	return serveAs(t, c, api, patience)
+}
+
+func serveAs(t *testing.T, c *config.HTTP, h http.Handler, p timeouts) (url string, client *http.Client) {
+	t.Helper()
 	l, err := net.Listen("tcp", "[::1]:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := New(l, c, api, api)
+	s, err := newServer(l, c, h, api, p)
 	if err != nil {
 		t.Fatal(err)
 	}
