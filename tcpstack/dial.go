@@ -29,7 +29,7 @@ type Dialer struct {
 func (d *Dialer) DialContext(ctx context.Context, to netip.AddrPort) (*Conn, error) {
 	way := d.Stack.way(d.From, to.Addr())
 	if way.Drop != dataplane.None {
-		return nil, dialError(to, &dataplane.DropError{Drop: way.Drop})
+		return nil, dialError(to, noWay(d.From, way.Drop))
 	}
 	from := d.From
 	if !from.IsValid() {
@@ -106,7 +106,17 @@ func (f *flow) explain(err error) error {
 	if f.last.Drop == dataplane.None {
 		return err
 	}
-	return fmt.Errorf("%w: %w", err, &dataplane.DropError{Drop: f.last.Drop})
+	return fmt.Errorf("%w: %w", err, noWay(f.local.Addr(), f.last.Drop))
+}
+
+// noWay is the error of what is not sent, a *dataplane.DropError. If that is for
+// the address it is to come from, it says which.
+func noWay(from netip.Addr, why dataplane.Drop) error {
+	err := &dataplane.DropError{Drop: why}
+	if why == dataplane.SourceLeft {
+		return fmt.Errorf("address %v: %w", from, err)
+	}
+	return err
 }
 
 // way is where packets leave now.

@@ -15,10 +15,14 @@ type Limits struct {
 	PerSource   int // from a /64
 	SYNRate     int // a second from a /64, in the long run
 	HalfOpen    int // per listener; from there on, SYN cookies
+
+	// Closing is how long what was written is still sent when a connection has been
+	// closed. A peer that takes nothing may answer the probes of it without end.
+	Closing time.Duration
 }
 
 // DefaultLimits are for services that people and monitoring ask.
-var DefaultLimits = Limits{Connections: 1024, PerSource: 128, SYNRate: 100, HalfOpen: 128}
+var DefaultLimits = Limits{Connections: 1024, PerSource: 128, SYNRate: 100, HalfOpen: 128, Closing: 3 * time.Minute}
 
 // A throttle limits the rate of SYNs by where they come from. It is of one size,
 // however many those are: some share a bucket.

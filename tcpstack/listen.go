@@ -159,8 +159,9 @@ func (l *listener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv6unspecified
 // A Conn is a connection. It implements net.Conn.
 type Conn struct {
 	*gonet.TCPConn
-	ep   tcpip.Endpoint
-	flow *flow
+	ep      tcpip.Endpoint
+	flow    *flow
+	closing time.Duration
 }
 
 // newConn has keepalive watch a connection.
@@ -170,7 +171,7 @@ func (s *Stack) newConn(ep tcpip.Endpoint, queue *waiter.Queue, f *flow) *Conn {
 	_ = ep.SetSockOpt(&idle) // these can't fail
 	_ = ep.SetSockOpt(&interval)
 	_ = ep.SetSockOptInt(tcpip.KeepaliveCountOption, keepaliveCount)
-	return &Conn{gonet.NewTCPConn(queue, ep), ep, f}
+	return &Conn{gonet.NewTCPConn(queue, ep), ep, f, s.limits.Closing}
 }
 
 // Read implements net.Conn. An error says what the connection waited for.
@@ -183,6 +184,19 @@ func (c *Conn) Read(b []byte) (int, error) {
 func (c *Conn) Write(b []byte) (int, error) {
 	n, err := c.TCPConn.Write(b)
 	return n, c.flow.explain(err)
+}
+
+// Close implements net.Conn. What was written is still sent, for a while.
+func (c *Conn) Close() error {
+	c.giveUpAfter(c.closing)
+	return c.TCPConn.Close()
+}
+
+// giveUpAfter ends the connection when for so long nothing of what was written is
+// acknowledged, or taken.
+func (c *Conn) giveUpAfter(d time.Duration) {
+	o := tcpip.TCPUserTimeoutOption(d)
+	_ = c.ep.SetSockOpt(&o) // can't fail
 }
 
 // SetHopLimit sets the hop limit of what is sent; zero leaves it to the interface it

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -187,6 +189,64 @@ func TestConnectionWaitsForItsAddress(t *testing.T) {
 		t.Errorf("came back %q, err %v", got, err)
 	}
 }
+
+// A connection whose address does not come back ends in the end, with an error that
+// says which that is, as does an attempt to begin one.
+func TestAddressThatHasLeft(t *testing.T) {
+	s := newScene(t)
+	lan := s.Attach("lan", routerB+"/64")
+	p := newPeer(t, hostA, 1500)
+	p.connect(s.Attach("a", routerA+"/64"))
+	serve(t, p.listen(7), echo)
+	d := tcpstack.Dialer{Stack: s.tcp, From: netip.MustParseAddr(routerB)}
+	c, err := d.DialContext(t.Context(), netip.AddrPortFrom(p.addr, 7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	defer p.net.Destroy() // which nobody tells that its connection has ended
+	lan.Detach()
+	tells := func(what string, err error) {
+		t.Helper()
+		if !isFor(err, dataplane.SourceLeft) || !strings.Contains(err.Error(), "address "+routerB+": ") {
+			t.Errorf("%s: error = %v, want that %s has left", what, err, routerB)
+		}
+	}
+	_, err = d.DialContext(t.Context(), netip.AddrPortFrom(p.addr, 7))
+	tells("dial", err)
+	if _, err := c.Write([]byte("ping")); err != nil {
+		t.Fatal(err) // there is room for it
+	}
+	tcpstack.GiveUpAfter(c, time.Second)
+	_, err = c.Read(make([]byte, 1))
+	tells("read", err)
+	_, err = c.Write([]byte("ping"))
+	tells("write", err)
+}
+
+// A peer that takes nothing, and says so whenever it is asked, does not keep what was
+// closed.
+func TestClosedConnectionEnds(t *testing.T) {
+	l := tcpstack.DefaultLimits
+	l.Closing = time.Second
+	s := newSceneWith(t, l)
+	p := newPeer(t, hostA, 1500)
+	p.connect(s.Attach("a", routerA+"/64"))
+	full := make(chan struct{})
+	s.listen(t, 7, tcpstack.Where{}, func(c net.Conn) {
+		_ = c.SetDeadline(time.Now().Add(time.Second)) // of what the peer never takes
+		_, _ = io.Copy(c, endless{})
+		close(full)
+	})
+	p.mustDial(routerA, 7)
+	<-full
+	s.Until("the connection to be forgotten", func() bool { return len(s.tcp.Connections()) == 0 })
+}
+
+// endless is bytes without end.
+type endless struct{}
+
+func (endless) Read(b []byte) (int, error) { return len(b), nil }
 
 func isFor(err error, why dataplane.Drop) bool {
 	var drop *dataplane.DropError
