@@ -3,17 +3,21 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/router6d/router6d/internal/control"
 	"github.com/router6d/router6d/internal/netlab"
+	"github.com/router6d/router6d/test/lab/bras"
 )
 
 // inBand offers all services on one link, whatever it is.
@@ -147,7 +151,13 @@ func dial(t *testing.T, n *netlab.Namespace, to string) net.Conn {
 // echoes sends size bytes to the echo service, and wants them back.
 func echoes(t *testing.T, n *netlab.Namespace, size int) {
 	t.Helper()
-	c := dial(t, n, "["+inBandAddr+"]:7")
+	if err := echoed(dial(t, n, "["+inBandAddr+"]:7"), size); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// echoed sends size bytes, and wants them back.
+func echoed(c net.Conn, size int) error {
 	want := make([]byte, size)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(want) // never fails
 	sent := make(chan error, 1)
@@ -157,25 +167,37 @@ func echoes(t *testing.T, n *netlab.Namespace, size int) {
 	}()
 	got := make([]byte, size)
 	if _, err := io.ReadFull(c, got); err != nil {
-		t.Fatal(err)
+		return err // the writer ends with the connection
 	}
 	if err := <-sent; err != nil {
-		t.Fatal(err)
+		return err
 	}
 	if !bytes.Equal(got, want) {
-		t.Error("what came back is not what was sent")
+		return errors.New("what came back is not what was sent")
 	}
+	return nil
 }
 
-// A connection of the router's own TCP through a session that ends and returns: while
-// there is none it waits, says so, and goes on.
+// Connections of the router's own TCP through a session that ends and returns: while
+// there is none they wait, say so, and go on. What came is what was sent.
 func TestPPPoEServices(t *testing.T) {
-	h := newHome(t)
-	c := concentrate(t, h.line, h.net)
-	socket := filepath.Join(short(t), "sock")
-	h.file = file(t, whole(socket, `
+	t.Run("real server", func(t *testing.T) {
+		h := newHome(t)
+		h.servesThrough(bras.Start(t, bras.Options{Auth: bras.CHAP, Namespace: h.line, Uplink: h.net}), 1)
+	})
+	t.Run("our own concentrator", func(t *testing.T) {
+		h := newHome(t)
+		h.servesThrough(concentrate(t, h.line, h.net), 3)
+	})
+}
+
+func (s *home) servesThrough(line dropper, drops int) {
+	s.t.Helper()
+	socket := filepath.Join(short(s.t), "sock")
+	s.file = file(s.t, whole(socket, `
 services:
   chargen: {interfaces: [wan]}
+  echo: {interfaces: [wan]}
 interfaces:
   line: {type: packet}
   wan: {type: pppoe, user: router6d, password: secret, lower: line}
@@ -183,41 +205,50 @@ interfaces:
 routes:
   - {prefix: "::/0", dev: wan}
 `))
-	h.dial(socket)
-	h.session(10 * time.Second)
-	from := bufio.NewReader(dial(t, h.net, "[2001:db8:100:1::1]:19"))
-	line := 0
-	read := func(n int) error {
-		for range n {
-			got, err := from.ReadString('\n')
-			if want := chargenLine(line); err != nil || got != want {
-				return fmt.Errorf("line %d = %q, want %q: %w", line, got, want, err)
-			}
-			line++
-		}
-		return nil
+	s.dial(socket)
+	s.session(10 * time.Second)
+	from := lineReader{Reader: bufio.NewReader(dial(s.t, s.net, "[2001:db8:100:1::1]:19"))}
+	echo := dial(s.t, s.net, "[2001:db8:100:1::1]:7")
+	if err := errors.Join(from.read(20_000), echoed(echo, 1<<20)); err != nil {
+		s.t.Fatal(err)
 	}
-	if err := read(20_000); err != nil {
-		t.Fatal(err)
-	}
-	for range 3 {
-		c.LinkDown()
-		h.awaitDown()
-		drained := make(chan error, 1)
-		go func() { drained <- read(100_000) }() // what was under way, and then what comes after the redial
-		eventually(t, "see the connection wait", func() error {
-			all, err := h.Connections(t.Context())
-			if err == nil && (len(all) != 1 || all[0].WaitsFor == "") {
+	for range drops {
+		line.LinkDown()
+		s.awaitDown()
+		drained, back := make(chan error, 1), make(chan error, 1)
+		go func() { drained <- from.read(100_000) }() // what was under way, and then what comes after the redial
+		go func() { back <- echoed(echo, 1<<20) }()
+		eventually(s.t, "see a connection wait", func() error {
+			all, err := s.Connections(s.t.Context())
+			if err == nil && !slices.ContainsFunc(all, func(c control.Connection) bool { return c.WaitsFor != "" }) {
 				err = fmt.Errorf("connections: %+v", all)
 			}
 			return err
 		})
-		c.LinkUp()
-		h.session(time.Minute)
-		if err := <-drained; err != nil {
-			t.Fatal(err)
+		line.LinkUp()
+		s.session(time.Minute)
+		if err := errors.Join(<-drained, <-back); err != nil {
+			s.t.Fatal(err)
 		}
 	}
+}
+
+// A lineReader reads what chargen sends.
+type lineReader struct {
+	*bufio.Reader
+	line int
+}
+
+// read reads n lines, and wants each to be the right one.
+func (r *lineReader) read(n int) error {
+	for range n {
+		got, err := r.ReadString('\n')
+		if want := chargenLine(r.line); err != nil || got != want {
+			return fmt.Errorf("line %d = %q, want %q: %w", r.line, got, want, err)
+		}
+		r.line++
+	}
+	return nil
 }
 
 // chargenLine is the n-th line of RFC 864.
