@@ -7,11 +7,13 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 
+	"github.com/router6d/router6d/internal/control"
 	"github.com/router6d/router6d/internal/netlab"
 )
 
@@ -24,9 +26,10 @@ func TestServicesOverBadLink(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		mtu  string // of the host
+		path int    // what the router comes to know of it
 	}{
-		{"the host knows how much fits", "1280"},
-		{"Packet Too Big", "1500"}, // which the kernel in between sends the router
+		{"the host knows how much fits", "1280", 0},
+		{"Packet Too Big", "1500", 1280}, // which the kernel in between sends the router
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			red, green := namespace(t, "red"), namespace(t, "green")
@@ -47,6 +50,10 @@ func TestServicesOverBadLink(t *testing.T) {
 			lines := lineReader{Reader: bufio.NewReader(dial(t, green, "["+inBandAddr+"]:19"))}
 			if err := lines.read(10_000); err != nil {
 				t.Error(err)
+			}
+			all, err := d.Connections(t.Context())
+			if err != nil || !slices.ContainsFunc(all, func(c control.Connection) bool { return c.Local.Port() == 19 && c.PathMTU == tt.path }) {
+				t.Errorf("connections = %+v, %v, want one with a path of %d", all, err, tt.path)
 			}
 			takes := dial(t, green, "["+inBandAddr+"]:9").(*net.TCPConn)
 			if _, err := takes.Write(make([]byte, 1<<20)); err != nil {
