@@ -68,6 +68,17 @@ func TestServices(t *testing.T) {
 				r.want(t, 0, "read-only")
 				run(t, red, "curl", "-sfg", "http://[2001:db8:1::1]/v1/capture?interface=red").want(t, 22)
 			})
+			t.Run("a hundred at once are served", func(t *testing.T) {
+				r := run(t, red, "curl", "-sf", "-o", "/dev/null", "-w", "%{http_code}\n", "--parallel", "--parallel-immediate", "--parallel-max", "100",
+					"http://[2001:db8:1::1]/{,v1/interfaces}?n=[1-50]")
+				r.want(t, 0)
+				if n := strings.Count(r.out, "200\n"); n != 100 {
+					t.Errorf("%d of 100 were served:\n%s", n, r.out)
+				}
+			})
+			t.Run("large uploads are refused before they are through", func(t *testing.T) {
+				refusesUploads(t, red, "403", "-g", "http://[2001:db8:1::1]/v1/interfaces")
+			})
 			t.Run("large bodies come back as they went", func(t *testing.T) {
 				echoes(t, red, 8<<20)
 			})
@@ -129,9 +140,68 @@ func TestServicesTLS(t *testing.T) {
 	if _, err := d.find("blue"); err != nil {
 		t.Errorf("an interface has gone without the token: %v", err)
 	}
+	refusesUploads(t, red, "413", "-g", "--cacert", cert, "-H", "Authorization: Bearer "+token, url+"/v1/interfaces")
+	flood := spawn(t, red, "ping", "-q", "-f", "-s", "1400", blueAddr)
+	packets := filepath.Join(dir, "pcapng")
+	curl("-H", "Authorization: Bearer "+token, "-o", packets, url+"/v1/capture?interface=blue&count=5000").want(t, 0)
+	flood.kill()
+	if n := len(tshark(t, packets, "icmpv6 && frame.len > 1400", "frame.number")); n < 4900 { // some are of others
+		t.Errorf("%d packets of the flood have come, want about 5000", n)
+	}
 	curl("-X", "DELETE", "-H", "Authorization: Bearer "+token, url+"/v1/interfaces/blue").want(t, 0, `"result":"clean"`)
 	if _, err := d.find("blue"); err == nil {
 		t.Error("the interface is still there")
+	}
+}
+
+// refusesUploads wants an answer to each large upload, whether the client asks before
+// it sends or not, tells the length or not, and curl to be content: no reset.
+func refusesUploads(t *testing.T, n *netlab.Namespace, code string, args ...string) {
+	t.Helper()
+	large := filepath.Join(t.TempDir(), "large")
+	if err := os.WriteFile(large, make([]byte, 16<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, how := range [][]string{{}, {"-H", "Expect:"}, {"-H", "Expect:", "-H", "Transfer-Encoding: chunked"}} {
+		words := slices.Concat([]string{"curl", "-s", "-w", "%{http_code}", "--data-binary", "@" + large}, how, args)
+		run(t, n, words...).want(t, 0, `{"error":`, code)
+	}
+}
+
+// Clients that do not send, or do not take, what they should, are ended in-band by the
+// same times as anywhere, and others are served.
+func TestServicesSlowClients(t *testing.T) {
+	privileged(t)
+	red := namespace(t, "red")
+	namespace(t, "blue")
+	d := start(t, strings.ReplaceAll(inBand, "TYPE", "tun"))
+	reaches(t, red, inBandAddr)
+	const http = "[" + inBandAddr + "]:80"
+	slow, silent, greedy := dial(t, red, http), dial(t, red, http), dial(t, red, http)
+	for c, text := range map[net.Conn]string{
+		slow:   "GET / HTTP/1.1\r\n",
+		silent: "GET /metrics HTTP/1.1\r\nHost: router\r\nContent-Length: 10\r\n\r\n",
+		greedy: strings.Repeat("GET /metrics HTTP/1.1\r\nHost: router\r\n\r\n", 10_000),
+	} {
+		_ = c.SetDeadline(time.Time{})
+		go func() { _, _ = io.WriteString(c, text) }() // not all of it is taken
+	}
+	// ended reports whether the router has no such connection, or one that is closing.
+	ended := func(c net.Conn) bool {
+		all, err := d.Connections(t.Context())
+		return err == nil && !slices.ContainsFunc(all, func(x control.Connection) bool {
+			return x.Remote.String() == c.LocalAddr().String() && (x.State == "established" || x.State == "close-wait")
+		})
+	}
+	go func() { _, _ = io.Copy(io.Discard, silent) }()
+	go func() { _, _ = io.Copy(io.Discard, slow) }()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for over := false; !over; {
+		<-tick.C
+		_, _ = io.WriteString(slow, "x") // a byte a second; it may have ended
+		run(t, red, "curl", "-sfg", "-o", "/dev/null", "http://"+http+"/metrics").want(t, 0)
+		over = ended(slow) && ended(silent) && ended(greedy)
 	}
 }
 
