@@ -7,8 +7,8 @@ FUZZ   ?= 30s
 
 # What the tests and the demo need from Debian besides Go: real peers.
 # The last line is for the proof: SPIN, and the compiler that it needs. The one before
-# is an access concentrator, and a kernel for it.
-PACKAGES := iproute2 curl openssl nmap iperf3 iputils-ping tcpdump tshark ndisc6 python3-scapy docker.io systemd \
+# is an access concentrator, and a kernel for it. Chromium looks at the status page.
+PACKAGES := iproute2 chromium curl openssl nmap iperf3 iputils-ping tcpdump tshark ndisc6 python3-scapy docker.io systemd \
   user-mode-linux kmod procps ppp pppoe \
   spin gcc libc6-dev
 

@@ -31,13 +31,14 @@ type page struct {
 }
 
 func newPage(api http.Handler) *page {
-	return &page{
-		api:    api,
-		policy: policy(pageText),
-		template: template.Must(template.New("page").Funcs(template.FuncMap{
-			"bytes": sizeText, "ago": agoText, "list": listText,
-		}).Parse(pageText)),
+	t := template.Must(template.New("page").Funcs(template.FuncMap{
+		"bytes": sizeText, "ago": agoText, "time": timeText, "list": listText,
+	}).Parse(pageText))
+	var empty strings.Builder // as it is sent: without the comments
+	if err := t.Execute(&empty, nil); err != nil {
+		panic(err) // it is part of the program
 	}
+	return &page{api, t, policy(empty.String())}
 }
 
 var inline = regexp.MustCompile(`(?s)<(style|script)>(.*?)</`)
@@ -139,6 +140,16 @@ func agoText(v any) string {
 		return ""
 	}
 	return time.Since(at).Round(time.Second).String()
+}
+
+// timeText is a time for people, to the second.
+func timeText(v any) string {
+	text, _ := v.(string)
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return text
+	}
+	return at.Local().Format(time.DateTime)
 }
 
 // listText is the values of a list, or of fields.
