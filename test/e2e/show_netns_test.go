@@ -32,9 +32,9 @@ var documented = map[string]string{
 	"show events":           "seq time level logger? event fields?",
 	"lookup 2001:db8:2::2":  "address verdict interface hop_limit mtu source steps",
 	"lookup 2001:db8:11::1": "address verdict interface gateway hop_limit mtu source steps",
-	"lookup 2001:db8:f000::1 --from 2001:db8:1::2": "address from verdict steps",
 	"interface del blue": "id name cause result error? routes_affected slots_rewritten packets_purged readers " +
 		"readers_waiting? holders? withdraw_seconds grace_seconds hold_seconds close_seconds total_seconds",
+	"lookup 2001:db8:f000::1 --from 2001:db8:1::2": "address from verdict steps",
 }
 
 // everyRoute is the lab of configs/02.
