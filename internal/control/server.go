@@ -29,7 +29,8 @@ import (
 )
 
 const (
-	maxBody = 64 << 10 // a request is one interface or one route
+	maxBody  = 64 << 10 // a request is one interface or one route
+	maxDrain = 1 << 20  // is read of a body that is refused
 )
 
 // A Server answers on the control socket.
@@ -140,6 +141,9 @@ var errTooLong = fmt.Errorf("a request has a body of %d bytes at most", maxBody)
 func bounded(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if q.ContentLength > maxBody {
+			if q.Header.Get("Expect") == "" { // it is on its way, and who sends all before he reads is to hear why
+				_, _ = io.CopyN(io.Discard, q.Body, maxDrain) // the client has gone
+			}
 			refuse(w, http.StatusRequestEntityTooLarge, errTooLong)
 			return
 		}

@@ -259,6 +259,7 @@ func TestAPIIsAsDescribed(t *testing.T) {
 			{"POST", "/v1/interfaces", object{"red": object{"kernel": object{"netns": "nowhere"}}}, 422},
 			{"POST", "/v1/routes", object{"prefix": "2001:db8::/32"}, 400},
 			{"PUT", "/v1/log-level", object{"level": "loud"}, 400},
+			{"POST", "/v1/routes", strings.Repeat("long ", 20_000), 413},
 		} {
 			code, kind, text := a.ask(c.method, c.path, c.body)
 			a.check(c.method, c.path, c.code, code, kind, text)
