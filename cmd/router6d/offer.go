@@ -49,7 +49,7 @@ func (d *daemon) offer(c config.Services) error {
 }
 
 func (d *daemon) listen(name string, c *config.Service) (net.Listener, error) {
-	l, err := d.r.TCP.Listen(c.Port, tcpstack.Where{Addresses: c.Addresses, Interfaces: c.Interfaces})
+	l, err := d.r.Transport.Listen(c.Port, tcpstack.Where{Addresses: c.Addresses, Interfaces: c.Interfaces})
 	if err != nil {
 		return nil, fmt.Errorf("service %s: %w", name, err)
 	}
