@@ -199,8 +199,8 @@ func (c *Conn) giveUpAfter(d time.Duration) {
 	_ = c.ep.SetSockOpt(&o) // can't fail
 }
 
-// SetHopLimit sets the hop limit of what is sent; zero leaves it to the interface it
-// leaves through.
+// SetHopLimit sets the hop limit of what is sent; zero leaves it to the way it takes:
+// to the route, or else to the interface.
 func (c *Conn) SetHopLimit(n uint8) error { return setHopLimit(c.ep, n) }
 
 func setHopLimit(ep tcpip.Endpoint, n uint8) error {

@@ -18,6 +18,7 @@ import (
 	"github.com/router6d/router6d/internal/header"
 	"github.com/router6d/router6d/internal/lab"
 	"github.com/router6d/router6d/internal/loop"
+	"github.com/router6d/router6d/rib"
 	"github.com/router6d/router6d/tcpstack"
 )
 
@@ -74,8 +75,8 @@ func TestDialWithoutRoute(t *testing.T) {
 	}
 }
 
-// A segment carries the hop limit of the interface it leaves through, as it is then;
-// an explicit one is kept.
+// A segment carries the hop limit of its route, or else of the interface it leaves
+// through, as it is then; an explicit one is kept. What is shown is what is sent.
 func TestHopLimit(t *testing.T) {
 	s := newScene(t)
 	p := newPeer(t, hostA, 1500)
@@ -89,6 +90,9 @@ func TestHopLimit(t *testing.T) {
 		t.Helper()
 		if got := seen.Load(); got != limit {
 			t.Errorf("hop limit = %d, want %d", got, limit)
+		}
+		if all := s.tcp.Connections(); len(all) != 1 || all[0].Way.HopLimit != uint8(limit) {
+			t.Errorf("connections = %+v, want one with hop limit %d", all, limit)
 		}
 	}
 	serve(t, p.listen(7), echo)
@@ -108,11 +112,19 @@ func TestHopLimit(t *testing.T) {
 	s.Turn(func(turn *loop.Turn) { s.Interfaces.SetHopLimit(turn, port.ID, 33) })
 	ping()
 	want(33)
+	s.Route(hostA+"/128", rib.Paths{{Iface: "a", HopLimit: 9}})
+	ping()
+	want(9)
 	if err := c.SetHopLimit(200); err != nil {
 		t.Fatal(err)
 	}
 	ping()
 	want(200)
+	if err := c.SetHopLimit(0); err != nil {
+		t.Fatal(err)
+	}
+	ping()
+	want(9)
 }
 
 // A connection whose route has gone waits, says for what, and goes on as soon as
