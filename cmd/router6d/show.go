@@ -239,6 +239,9 @@ func nexthop(n control.Nexthop) string {
 	if n.Weight > 1 {
 		text += fmt.Sprintf("*%d", n.Weight)
 	}
+	if n.HopLimit > 0 {
+		text += fmt.Sprintf(" hop-limit %d", n.HopLimit)
+	}
 	return text
 }
 
