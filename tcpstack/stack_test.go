@@ -127,6 +127,44 @@ func TestHopLimit(t *testing.T) {
 	want(9)
 }
 
+// What waits for a way is sent with the hop limit that the connection has by then.
+func TestHopLimitOfWhatWaits(t *testing.T) {
+	s := newScene(t)
+	s.Attach("lan", routerB+"/64")
+	p := newPeer(t, "2001:db8:f::1", 1500)
+	s.Route("::/0", lab.Dev("wan"))
+	wan := s.Attach("wan")
+	p.connect(wan)
+	serve(t, p.listen(7), echo)
+	c, err := (&tcpstack.Dialer{Stack: s.tcp}).DialContext(t.Context(), netip.AddrPortFrom(p.addr, 7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	wan.Detach()
+	if _, err := c.Write([]byte("ping")); err != nil {
+		t.Fatal(err)
+	}
+	s.Until("the connection to wait", func() bool { return s.tcp.Connections()[0].Waits == dataplane.NoRoute })
+	if err := c.SetHopLimit(200); err != nil {
+		t.Fatal(err)
+	}
+	var wrong atomic.Uint64
+	p.watch(func(pkt []byte) {
+		if header.IPv6(pkt).HopLimit() != 200 {
+			wrong.Add(1)
+		}
+	})
+	p.connect(s.Attach("wan"))
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := io.ReadFull(c, make([]byte, 4)); err != nil {
+		t.Fatal(err)
+	}
+	if n := wrong.Load(); n != 0 {
+		t.Errorf("%d segments with another hop limit", n)
+	}
+}
+
 // A connection whose route has gone waits, says for what, and goes on as soon as
 // there is one again.
 func TestConnectionWaitsForARoute(t *testing.T) {
