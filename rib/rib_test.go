@@ -244,6 +244,16 @@ func TestHopLimitMovesNoFlow(t *testing.T) {
 	}
 }
 
+// A route follows that of its gateway when the hop limit is all that changes there.
+func TestHopLimitOfTheGatewaysRouteChanges(t *testing.T) {
+	f := newFixture(t)
+	f.attach("eth0", true)
+	for _, limit := range []string{" hop-limit 9", " hop-limit 7", ""} {
+		f.static("2001:db8:e::/48 via fe80::2 dev eth0"+limit, "2001:db8:f::/48 via 2001:db8:e::1")
+		f.want("2001:db8:f::1 forward eth0/fe80::2" + strings.Replace(limit, " hop-limit ", "^", 1))
+	}
+}
+
 func TestBadUpdatesChangeNothing(t *testing.T) {
 	key := Key{netip.MustParsePrefix("2001:db8::/32"), Static, 0}
 	set := func(routes ...Route) Update { return Update{Source: Static, Set: routes} }
