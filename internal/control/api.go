@@ -131,8 +131,8 @@ type Connection struct {
 	Begun     string         `json:"begun"`               // by peer or router
 	Interface string         `json:"interface,omitempty"` // by which it leaves now
 	Gateway   string         `json:"gateway,omitempty"`   // likewise
-	HopLimit  uint8          `json:"hop_limit,omitempty"` // of its segments now
-	MTU       int            `json:"mtu,omitempty"`       // likewise
+	HopLimit  uint8          `json:"hop_limit,omitempty"` // with which it leaves now
+	MTU       int            `json:"mtu,omitempty"`       // of the way out now
 	PathMTU   int            `json:"path_mtu,omitempty"`  // if the path is narrower
 	WaitsFor  string         `json:"waits_for,omitempty"` // the reason for which its last segment was not sent
 	Since     time.Time      `json:"since,omitzero"`      // of waiting
