@@ -84,28 +84,21 @@ func (s *Stack) deliverError(m dataplane.Delivery) dataplane.Drop {
 	return dataplane.None
 }
 
-// withoutExtensions is a copy of a packet for gVisor: extension headers have been
-// processed.
-func withoutExtensions(m dataplane.Delivery) *stack.PacketBuffer {
-	if m.Offset == header.IPv6Size {
-		return packet(m.Packet)
-	}
-	var ip [header.IPv6Size]byte
-	copy(ip[:], m.Packet)
-	header.IPv6(ip[:]).SetNextHeader(m.Protocol)
-	header.IPv6(ip[:]).SetPayloadLength(uint16(len(m.Upper())))
-	return packet(ip[:], m.Upper())
-}
+// maxTCPHeader is with all the options there can be, RFC 9293 §3.1.
+const maxTCPHeader = 60
 
-// packet is a copy of what lies in pieces.
-func packet(pieces ...[]byte) *stack.PacketBuffer {
-	size := 0
-	for _, piece := range pieces {
-		size += len(piece)
-	}
-	v := buffer.NewView(size)
-	for _, piece := range pieces {
-		_, _ = v.Write(piece) // grows; never fails
-	}
-	return stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(v)})
+// withoutExtensions is a copy of a packet for gVisor: extension headers have been
+// processed. Its headers are a piece of their own: to look at one, gVisor copies all of
+// the piece in which that is, up to 64 kB.
+func withoutExtensions(m dataplane.Delivery) *stack.PacketBuffer {
+	upper := m.Upper()
+	size := min(len(upper), maxTCPHeader)
+	ip := buffer.NewView(header.IPv6Size + size)
+	_, _ = ip.Write(m.Packet[:header.IPv6Size]) // grows; never fails
+	_, _ = ip.Write(upper[:size])
+	header.IPv6(ip.AsSlice()).SetNextHeader(m.Protocol)
+	header.IPv6(ip.AsSlice()).SetPayloadLength(uint16(len(upper)))
+	all := buffer.MakeWithView(ip)
+	_ = all.Append(buffer.NewViewWithData(upper[size:])) // fails never either
+	return stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: all})
 }
