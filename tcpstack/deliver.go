@@ -26,7 +26,7 @@ func (s *Stack) deliver(m dataplane.Delivery) dataplane.Drop {
 	if !m.ChecksumFits() {
 		return dataplane.LocalChecksum
 	}
-	if f == nil && t.Flags()&(header.FlagSYN|header.FlagACK) == header.FlagSYN && !s.mayBegin(id) {
+	if f == nil && t.Flags()&(header.FlagSYN|header.FlagACK) == header.FlagSYN && !s.mayBegin(m.Packet, t, id) {
 		return dataplane.LocalLimited
 	}
 	if f != nil {
@@ -45,9 +45,9 @@ func (s *Stack) admits(m dataplane.Delivery, port uint16) bool {
 }
 
 // mayBegin reports whether there is room for another connection from there.
-func (s *Stack) mayBegin(id tuple) bool {
-	from := id.remote.Addr()
-	return !s.flows.full(from, s.limits) && s.syns.take(from, now())
+func (s *Stack) mayBegin(pkt header.IPv6, t header.TCP, id tuple) bool {
+	from, at := id.remote.Addr(), now()
+	return !s.flows.full(from, s.limits) && s.syns.take(from, at) && s.sieve.passes(pkt, t, at)
 }
 
 // deliverError takes an ICMPv6 error if it quotes what is outstanding on one of our

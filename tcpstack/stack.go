@@ -24,6 +24,7 @@ type Stack struct {
 	flows  *flows
 	paths  *pathMTUs
 	syns   *throttle
+	sieve  *sieve
 	doors  atomic.Pointer[map[uint16]*door] // by port; copied to change
 
 	changed chan struct{} // capacity 1: there may be ways that there were not
@@ -41,6 +42,7 @@ func New(p *dataplane.Plane, l Limits) (*Stack, error) {
 		flows:  newFlows(),
 		paths:  newPathMTUs(),
 		syns:   newThrottle(l.SYNRate),
+		sieve:  newSieve(l.FirstSYNs),
 
 		changed: make(chan struct{}, 1),
 	}
