@@ -92,7 +92,7 @@ bench-forward: build
 	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -tags bench -count=1 -timeout 30m -v ./test/bench/forward -args -json $(CURDIR)/bin/bench-forward.json $(FORWARD)
 
 # The router's own TCP beside gVisor alone, and transit beside it and under a flood of
-# SYNs, in two minutes; TCPSTACK passes options, as in TCPSTACK='-rounds 5 -seconds 2'.
+# SYNs, in two minutes; TCPSTACK passes options, as in TCPSTACK='-rounds 9 -seconds 2'.
 bench-tcpstack: build
 	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -tags bench -count=1 -timeout 10m -v ./test/bench/tcp -args $(TCPSTACK)
 

@@ -29,8 +29,8 @@ import (
 const patience = 30 * time.Second
 
 var (
-	rounds  = flag.Int("rounds", 11, "how often each figure is taken")
-	seconds = flag.Float64("seconds", 1, "how long, each time")
+	rounds  = flag.Int("rounds", 25, "how often each figure is taken")
+	seconds = flag.Float64("seconds", 0.5, "how long, each time")
 
 	server  = netip.MustParseAddr("2001:db8:1::1")
 	discard = netip.AddrPortFrom(server, 9)
