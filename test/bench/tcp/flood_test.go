@@ -75,7 +75,7 @@ func newCrowd(to string) *crowd {
 func (c *crowd) next() []byte {
 	src, tcp := c.syn.SourceBytes(), header.TCP(c.syn[header.IPv6Size:])
 	binary.BigEndian.PutUint32(src[4:], uint32(c.sent%crowdNetworks))
-	binary.BigEndian.PutUint16(tcp, uint16(1024+c.sent%64_511)) // a prime number
+	binary.BigEndian.PutUint16(tcp, uint16(1024+c.sent%64_511)) // coprime: none comes again soon
 	tcp.SetChecksum(0)
 	tcp.SetChecksum(header.Checksum(src, c.syn.DestinationBytes(), header.ProtoTCP, tcp))
 	c.sent++
