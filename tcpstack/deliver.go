@@ -36,7 +36,7 @@ func (s *Stack) deliverSegment(m *dataplane.Delivery) dataplane.Drop {
 	if !m.ChecksumFits() {
 		return dataplane.LocalChecksum
 	}
-	if f == nil && t.Flags()&(header.FlagSYN|header.FlagACK) == header.FlagSYN && !s.mayBegin(id) {
+	if f == nil && t.Flags()&(header.FlagSYN|header.FlagACK) == header.FlagSYN && !s.mayBegin(m.Packet, t, id) {
 		return dataplane.LocalLimited
 	}
 	if f != nil {
@@ -49,9 +49,9 @@ func (s *Stack) deliverSegment(m *dataplane.Delivery) dataplane.Drop {
 }
 
 // mayBegin reports whether there is room for another connection from there.
-func (s *Stack) mayBegin(id tuple) bool {
-	from := id.remote.Addr()
-	return !s.flows.full(from, s.limits) && s.syns.take(from, now())
+func (s *Stack) mayBegin(pkt header.IPv6, t header.TCP, id tuple) bool {
+	from, at := id.remote.Addr(), now()
+	return !s.flows.full(from, s.limits) && s.syns.take(from, at) && s.sieve.passes(pkt, t, at)
 }
 
 // deliverError takes an ICMPv6 error if it quotes what we have sent.
@@ -100,28 +100,21 @@ func (s *Stack) learn(e header.ICMPv6, quote header.IPv6) bool {
 	return true
 }
 
-// withoutExtensions is a copy of a packet for gVisor: extension headers have been
-// processed.
-func withoutExtensions(m *dataplane.Delivery) *stack.PacketBuffer {
-	if m.Offset == header.IPv6Size {
-		return packet(m.Packet)
-	}
-	var ip [header.IPv6Size]byte
-	copy(ip[:], m.Packet)
-	header.IPv6(ip[:]).SetNextHeader(m.Protocol)
-	header.IPv6(ip[:]).SetPayloadLength(uint16(len(m.Upper())))
-	return packet(ip[:], m.Upper())
-}
+// maxTCPHeader is with all the options there can be, RFC 9293 §3.1.
+const maxTCPHeader = 60
 
-// packet is a copy of what lies in pieces.
-func packet(pieces ...[]byte) *stack.PacketBuffer {
-	size := 0
-	for _, piece := range pieces {
-		size += len(piece)
-	}
-	v := buffer.NewView(size)
-	for _, piece := range pieces {
-		_, _ = v.Write(piece) // grows; never fails
-	}
-	return stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(v)})
+// withoutExtensions is a copy of a packet for gVisor: extension headers have been
+// processed. Its headers are a piece of their own: to look at one, gVisor copies all of
+// the piece in which that is, up to 64 kB.
+func withoutExtensions(m *dataplane.Delivery) *stack.PacketBuffer {
+	upper := m.Upper()
+	size := min(len(upper), maxTCPHeader)
+	ip := buffer.NewView(header.IPv6Size + size)
+	_, _ = ip.Write(m.Packet[:header.IPv6Size]) // grows; never fails
+	_, _ = ip.Write(upper[:size])
+	header.IPv6(ip.AsSlice()).SetNextHeader(m.Protocol)
+	header.IPv6(ip.AsSlice()).SetPayloadLength(uint16(len(upper)))
+	all := buffer.MakeWithView(ip)
+	_ = all.Append(buffer.NewViewWithData(upper[size:])) // fails never either
+	return stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: all})
 }

@@ -123,6 +123,45 @@ func TestLimits(t *testing.T) {
 	<-failed
 }
 
+// Of SYNs over the limit for everybody, those are answered that come again.
+func TestFirstSYNs(t *testing.T) {
+	l := tcpstack.DefaultLimits
+	l.FirstSYNs = 0
+	s := newSceneWith(t, l)
+	port := s.Attach("a", routerA+"/64")
+	s.listen(t, 7, tcpstack.Where{}, echo)
+	syn := func(from uint16, sequence byte) []byte {
+		pkt := header.IPv6(lab.TCP(hostA, routerA, from, 7, header.FlagSYN, nil))
+		tcp := header.TCP(pkt[header.IPv6Size:])
+		tcp[7] = sequence
+		tcp.SetChecksum(0)
+		tcp.SetChecksum(lab.Checksum(*pkt.SourceBytes(), *pkt.DestinationBytes(), header.ProtoTCP, tcp))
+		return pkt
+	}
+	for _, c := range []struct {
+		name   string
+		pkt    []byte
+		passes bool
+	}{
+		{"the first one", syn(1000, 1), false},
+		{"from another port", syn(1001, 1), false},
+		{"with another sequence number", syn(1000, 2), false},
+		{"again", syn(1001, 1), true},
+		{"and again, as its answer may be lost", syn(1001, 1), true},
+	} {
+		before := s.Stats().Dropped[dataplane.LocalLimited]
+		port.Send(c.pkt)
+		if passed := s.Stats().Dropped[dataplane.LocalLimited] == before; passed != c.passes {
+			t.Errorf("%s: passes %v, want %v", c.name, passed, c.passes)
+		}
+	}
+	var answer header.IPv6
+	s.Until("an answer", func() bool { answer = port.Take(); return answer != nil })
+	if got := header.TCP(answer[header.IPv6Size:]); got.DestinationPort() != 1001 || got.Flags() != header.FlagSYN|header.FlagACK {
+		t.Errorf("answer to port %d, flags %#x", got.DestinationPort(), got.Flags())
+	}
+}
+
 // A segment whose checksum is wrong is not taken.
 func TestChecksum(t *testing.T) {
 	s := newScene(t)

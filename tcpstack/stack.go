@@ -24,6 +24,7 @@ type Stack struct {
 	flows     *flows
 	paths     *pathMTUs
 	syns      *throttle
+	sieve     *sieve
 	datagrams *throttle
 	traces    *traces
 	doors     atomic.Pointer[map[doorKey]*door] // copied to change
@@ -46,6 +47,7 @@ func New(p *dataplane.Plane, l Limits) (*Stack, error) {
 		flows:  newFlows(),
 		paths:  newPathMTUs(),
 		syns:   newThrottle(l.SYNRate),
+		sieve:  newSieve(l.FirstSYNs),
 
 		datagrams: newThrottle(l.DatagramRate),
 		traces:    newTraces(),

@@ -401,8 +401,8 @@ func TestBadLink(t *testing.T) {
 	}
 }
 
-// Under a flood of SYNs from everywhere those who connect are served, and what the
-// flood leaves is bounded.
+// Under a flood of SYNs from everywhere those who connect are served, as they send
+// theirs again, and what the flood leaves is bounded.
 func TestSYNFlood(t *testing.T) {
 	s := newScene(t)
 	p := newPeer(t, hostA, 1500)
