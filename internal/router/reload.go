@@ -238,15 +238,20 @@ func sameKernel(a, b *config.Kernel) bool {
 // clash refuses addresses that an interface of run time has. Among themselves
 // those of the file agree.
 func clash(next *config.Config, live map[string]ifmgr.Info) error {
+	taken := map[netip.Addr]string{}
+	for _, in := range live {
+		for _, p := range in.Addresses {
+			if !in.FromFile && !p.Addr().IsLinkLocalUnicast() {
+				taken[p.Addr()] = in.Name
+			}
+		}
+	}
 	var errs []error
 	for _, c := range next.Interfaces {
 		for _, a := range c.Addresses {
-			for _, name := range slices.Sorted(maps.Keys(live)) {
-				in := live[name]
-				if !in.FromFile && !a.Addr().IsLinkLocalUnicast() && slices.ContainsFunc(in.Addresses, func(p netip.Prefix) bool { return p.Addr() == a.Addr() }) {
-					errs = append(errs, fmt.Errorf("interface %s: %v: %w: it is %s's, which was added at run time",
-						c.Name, a.Addr(), ifmgr.ErrAddressTaken, in.Name))
-				}
+			if name, there := taken[a.Addr()]; there {
+				errs = append(errs, fmt.Errorf("interface %s: %v: %w: it is %s's, which was added at run time",
+					c.Name, a.Addr(), ifmgr.ErrAddressTaken, name))
 			}
 		}
 	}

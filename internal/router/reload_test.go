@@ -24,12 +24,12 @@ import (
 // it would wait for stays waited for.
 type desk struct {
 	*Router
-	t   *testing.T
+	t   testing.TB
 	lab *lab.Router
 }
 
 // newDesk has the interfaces of mode create and the routes of a file.
-func newDesk(t *testing.T, file string) *desk {
+func newDesk(t testing.TB, file string) *desk {
 	t.Helper()
 	l := lab.New(t)
 	d := &desk{t: t, lab: l, Router: &Router{
@@ -53,7 +53,7 @@ func newDesk(t *testing.T, file string) *desk {
 	return d
 }
 
-func parse(t *testing.T, file string) *config.Config {
+func parse(t testing.TB, file string) *config.Config {
 	t.Helper()
 	c, err := config.Parse("router6d.yaml", []byte(file))
 	if err != nil {
