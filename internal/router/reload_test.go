@@ -166,6 +166,15 @@ func TestReloadAppliesTheDifference(t *testing.T) {
 	}{
 		{name: "nothing", before: two, after: two},
 		{
+			name:   "services come, change and go",
+			before: two + "services: {http: {interfaces: [red]}, echo: {interfaces: [red]}, discard: {interfaces: [red]}}",
+			after:  two + "services: {http: {interfaces: [red, blue], port: 8080}, echo: {interfaces: [red], protocols: [tcp, udp]}, chargen: {addresses: [2001:db8:1::1]}}",
+			plan: []string{
+				"add service chargen: port 19", "delete service discard", "change service echo: protocols",
+				"change service http: port, interfaces",
+			},
+		},
+		{
 			name:   "paths in another order are the same route",
 			before: two + "routes: [{prefix: '::/0', paths: [{dev: blue}, {dev: red, weight: 2}]}]",
 			after:  two + "routes: [{prefix: '::/0', paths: [{dev: red, weight: 2}, {dev: blue}]}]",
@@ -368,6 +377,11 @@ func TestReloadRefuses(t *testing.T) {
 			"a route of run time", func(d *desk) { d.route("{prefix: '2001:db8:a::/48', dev: red, metric: 7}") },
 			two + "routes: [{prefix: '2001:db8:a::/48', dev: blue, metric: 7}]",
 			[]string{"route 2001:db8:a::/48 metric 7", "dev blue", "dev red", "added at run time"},
+		},
+		{
+			"TLS where there is none", func(d *desk) { d.cfg = parse(d.t, two+"services: {http: {interfaces: [red]}}") },
+			two + "services: {http: {interfaces: [red], port: 80, certificate: /a, key: /b}}",
+			[]string{"service http: certificate, key can't be changed in place: give it another port too"},
 		},
 		{
 			"what can't change in place, all of it at once", nil,
