@@ -28,8 +28,8 @@ func (m *Delivery) ChecksumFits() bool {
 		header.Checksum(m.Packet.SourceBytes(), m.Packet.DestinationBytes(), m.Protocol, m.Upper()) == 0
 }
 
-// Serve has deliver given what is for the router's own TCP and UDP, on the goroutine of any
-// worker and under its guard: it copies, and never waits. It returns LocalPort if
+// Serve has deliver given what is for the router's own TCP and UDP, on the goroutine of
+// any worker and under its guard: it copies, and never waits. It returns LocalPort if
 // that is nobody's, and None if it is taken. Called before there are interfaces.
 func (p *Plane) Serve(deliver func(Delivery) Drop) { p.transport = deliver }
 

@@ -28,8 +28,8 @@ var DefaultLimits = Limits{
 	Connections: 1024, PerSource: 128, SYNRate: 100, HalfOpen: 128, DatagramRate: 10_000, Closing: 3 * time.Minute,
 }
 
-// A throttle limits the rate of SYNs, or of datagrams, by where they come from. It is of one size,
-// however many those are: some share a bucket.
+// A throttle limits the rate of SYNs, or of datagrams, by where they come from. It is of
+// one size, however many those are: some share a bucket.
 type throttle struct {
 	seed    maphash.Seed
 	buckets [1024]bucket
