@@ -122,7 +122,10 @@ func TestServicesReload(t *testing.T) {
 	reaches(t, red, inBandAddr)
 	reaches(t, blue, "2001:db8:2::1")
 	refused := func(n *netlab.Namespace, url string) { t.Helper(); run(t, n, "curl", "-sg", url).want(t, 7) }
-	page := func(n *netlab.Namespace, url string) { t.Helper(); run(t, n, "curl", "-sfg", url).want(t, 0, "Interfaces") }
+	page := func(n *netlab.Namespace, url string) {
+		t.Helper()
+		run(t, n, "curl", "-sfg", url).want(t, 0, "Interfaces")
+	}
 	const page80, page8080 = "http://[2001:db8:1::1]/", "http://[2001:db8:1::1]:8080/"
 	refused(red, page80)
 	d.edit("services: {http: {interfaces: [red]}, echo: {interfaces: [red]}}\n" + standard)
