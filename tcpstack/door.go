@@ -28,7 +28,7 @@ const systemPorts = 1024
 // A door is a port where somebody listens. It never changes.
 type door struct {
 	Where
-	socket *socket // of UDP; nil: of TCP
+	socket *Socket // of UDP; nil: of TCP
 }
 
 // A doorKey is what a door is found by: a port of TCP is none of UDP.
@@ -56,27 +56,44 @@ func (d *door) admits(to netip.Addr, through string) bool {
 
 // openDoor opens a port. It reports false if it is open.
 func (s *Stack) openDoor(k doorKey, d *door) bool {
-	for {
-		old := s.doors.Load()
-		if (*old)[k] != nil {
+	return s.changeDoors(func(all map[doorKey]*door) bool {
+		if all[k] != nil {
 			return false
 		}
-		next := maps.Clone(*old)
-		next[k] = d
-		if s.doors.CompareAndSwap(old, &next) {
-			return true
+		all[k] = d
+		return true
+	})
+}
+
+// moveDoor has an open port take what fits at.
+func (s *Stack) moveDoor(k doorKey, at Where) {
+	s.changeDoors(func(all map[doorKey]*door) bool {
+		if d := all[k]; d != nil {
+			all[k] = &door{at, d.socket}
 		}
-	}
+		return true
+	})
 }
 
 // closeDoor closes a port.
 func (s *Stack) closeDoor(k doorKey) {
+	s.changeDoors(func(all map[doorKey]*door) bool {
+		delete(all, k)
+		return true
+	})
+}
+
+// changeDoors publishes a changed copy, unless change reports false. It may be called
+// again.
+func (s *Stack) changeDoors(change func(map[doorKey]*door) bool) bool {
 	for {
 		old := s.doors.Load()
 		next := maps.Clone(*old)
-		delete(next, k)
+		if !change(next) {
+			return false
+		}
 		if s.doors.CompareAndSwap(old, &next) {
-			return
+			return true
 		}
 	}
 }

@@ -23,11 +23,21 @@ const (
 	keepaliveCount    = 8
 )
 
+// A Listener takes connections to a port. It implements net.Listener.
+type Listener struct {
+	s      *Stack
+	port   uint16
+	ep     tcpip.Endpoint
+	queue  waiter.Queue
+	close  sync.Once
+	closed chan struct{}
+}
+
 // Listen takes connections to a port. The addresses need not be there, or there all
 // the time: who has not one now is not reached at it. What does not fit at is
 // answered as if nobody listened.
-func (s *Stack) Listen(port uint16, at Where) (net.Listener, error) {
-	l := &listener{s: s, port: port, closed: make(chan struct{})}
+func (s *Stack) Listen(port uint16, at Where) (*Listener, error) {
+	l := &Listener{s: s, port: port, closed: make(chan struct{})}
 	if !s.openDoor(l.key(), &door{Where: at}) {
 		return nil, fmt.Errorf("listen on port %d: %w", port, ErrPortTaken)
 	}
@@ -38,24 +48,15 @@ func (s *Stack) Listen(port uint16, at Where) (net.Listener, error) {
 	return l, nil
 }
 
-// A listener implements net.Listener.
-type listener struct {
-	s      *Stack
-	port   uint16
-	ep     tcpip.Endpoint
-	queue  waiter.Queue
-	close  sync.Once
-	closed chan struct{}
-}
+func (l *Listener) key() doorKey { return doorKey{header.ProtoTCP, l.port} }
 
-func (l *listener) key() doorKey { return doorKey{header.ProtoTCP, l.port} }
-
-func (l *listener) open() error {
+func (l *Listener) open() error {
 	var err tcpip.Error
 	if l.ep, err = l.s.net.NewEndpoint(tcp.ProtocolNumber, ipv6.ProtocolNumber, &l.queue); err != nil {
 		return fmt.Errorf("listen on port %d: %v", l.port, err)
 	}
 	l.ep.SocketOptions().SetV6Only(true)
+	l.ep.SocketOptions().SetReuseAddress(true) // connections of who listened before go on
 	if err = l.ep.Bind(tcpip.FullAddress{Port: l.port}); err == nil {
 		err = l.ep.Listen(l.s.limits.HalfOpen)
 	}
@@ -67,7 +68,7 @@ func (l *listener) open() error {
 }
 
 // Accept implements net.Listener. A connection over the limits is reset.
-func (l *listener) Accept() (net.Conn, error) {
+func (l *Listener) Accept() (net.Conn, error) {
 	ready, more := waiter.NewChannelEntry(waiter.ReadableEvents)
 	l.queue.EventRegister(&ready)
 	defer l.queue.EventUnregister(&ready)
@@ -91,7 +92,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-func (l *listener) fail(err error) error {
+func (l *Listener) fail(err error) error {
 	select {
 	case <-l.closed:
 		err = net.ErrClosed
@@ -110,8 +111,12 @@ func (s *Stack) admit(ep tcpip.Endpoint, queue *waiter.Queue) net.Conn {
 	return s.newConn(ep, queue, s.flows.open(id, true))
 }
 
-// Close implements net.Listener. Connections that were accepted go on.
-func (l *listener) Close() error {
+// Move has it take what fits at from now on. Connections that there are go on.
+func (l *Listener) Move(at Where) { l.s.moveDoor(l.key(), at) }
+
+// Close implements net.Listener. Connections that were accepted go on. The port is free
+// when it returns.
+func (l *Listener) Close() error {
 	l.close.Do(func() {
 		close(l.closed)
 		l.ep.Close()
@@ -121,7 +126,7 @@ func (l *listener) Close() error {
 }
 
 // Addr implements net.Listener.
-func (l *listener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv6unspecified, Port: int(l.port)} }
+func (l *Listener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv6unspecified, Port: int(l.port)} }
 
 // A Conn is a connection. It implements net.Conn.
 type Conn struct {

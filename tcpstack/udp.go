@@ -38,15 +38,17 @@ type datagram struct {
 	data []byte
 }
 
-// A socket implements net.PacketConn. UDP has no state that would be worth gVisor's:
-// what comes waits here until it is read, and what is written is sent at once.
-type socket struct {
+// A Socket takes datagrams to a port. It implements net.PacketConn. UDP has no state
+// that would be worth gVisor's: what comes waits here until it is read, and what is
+// written is sent at once.
+type Socket struct {
 	s    *Stack
 	port uint16
 	more chan struct{} // capacity 1: there is something
 
 	closed context.Context // ends with Close
 	close  context.CancelCauseFunc
+	once   sync.Once // the port may be another's when it is closed again
 
 	// Workers put, and readers take: neither has a Turn. Held for one copy.
 	mu      sync.Mutex
@@ -59,8 +61,8 @@ type socket struct {
 // ListenPacket takes datagrams to a port. Where, it is as with Listen. ReadFrom says of
 // each its Peer, for a reply. What can't be sent is an error of WriteTo at once, a
 // *dataplane.DropError; what is too long for the way out leaves in fragments.
-func (s *Stack) ListenPacket(port uint16, at Where) (net.PacketConn, error) {
-	c := &socket{s: s, port: port, more: make(chan struct{}, 1)}
+func (s *Stack) ListenPacket(port uint16, at Where) (*Socket, error) {
+	c := &Socket{s: s, port: port, more: make(chan struct{}, 1)}
 	c.closed, c.close = context.WithCancelCause(context.Background())
 	c.reading, c.stop = context.WithCancel(c.closed)
 	if !s.openDoor(c.key(), &door{at, c}) {
@@ -69,7 +71,7 @@ func (s *Stack) ListenPacket(port uint16, at Where) (net.PacketConn, error) {
 	return c, nil
 }
 
-func (c *socket) key() doorKey { return doorKey{header.ProtoUDP, c.port} }
+func (c *Socket) key() doorKey { return doorKey{header.ProtoUDP, c.port} }
 
 // deliverDatagram takes a copy of a datagram; of a superframe, all that it stands for,
 // or none.
@@ -117,7 +119,7 @@ func payloads(b []byte, size int) [][]byte {
 }
 
 // put takes copies of datagrams, and reports whether there was room.
-func (c *socket) put(from Peer, all [][]byte) bool {
+func (c *Socket) put(from Peer, all [][]byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	size := 0
@@ -136,7 +138,7 @@ func (c *socket) put(from Peer, all [][]byte) bool {
 }
 
 // tell wakes a reader.
-func (c *socket) tell() {
+func (c *Socket) tell() {
 	select {
 	case c.more <- struct{}{}:
 	default: // told already
@@ -144,7 +146,7 @@ func (c *socket) tell() {
 }
 
 // take is the first datagram that waits, or what to wait for beside more.
-func (c *socket) take() (d datagram, ok bool, till context.Context) {
+func (c *Socket) take() (d datagram, ok bool, till context.Context) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.reading.Err() != nil || len(c.waiting) == 0 {
@@ -161,7 +163,7 @@ func (c *socket) take() (d datagram, ok bool, till context.Context) {
 
 // ReadFrom implements net.PacketConn. Of a datagram that is longer than b the rest is
 // lost. The address is a Peer.
-func (c *socket) ReadFrom(b []byte) (int, net.Addr, error) {
+func (c *Socket) ReadFrom(b []byte) (int, net.Addr, error) {
 	for {
 		d, ok, till := c.take()
 		if ok {
@@ -179,7 +181,7 @@ func (c *socket) ReadFrom(b []byte) (int, net.Addr, error) {
 
 // WriteTo implements net.PacketConn. To a Peer it leaves from the address that the
 // peer has sent to; to a *net.UDPAddr, from one of the interface that leads there.
-func (c *socket) WriteTo(b []byte, to net.Addr) (int, error) {
+func (c *Socket) WriteTo(b []byte, to net.Addr) (int, error) {
 	err := c.write(b, to)
 	if err != nil {
 		return 0, c.fail("write", to, err)
@@ -187,7 +189,7 @@ func (c *socket) WriteTo(b []byte, to net.Addr) (int, error) {
 	return len(b), nil
 }
 
-func (c *socket) write(b []byte, to net.Addr) error {
+func (c *Socket) write(b []byte, to net.Addr) error {
 	switch {
 	case c.closed.Err() != nil:
 		return net.ErrClosed
@@ -205,7 +207,7 @@ func (c *socket) write(b []byte, to net.Addr) error {
 	return nil
 }
 
-func (c *socket) fail(op string, to net.Addr, err error) error {
+func (c *Socket) fail(op string, to net.Addr, err error) error {
 	return &net.OpError{Op: op, Net: "udp6", Source: c.LocalAddr(), Addr: to, Err: err}
 }
 
@@ -244,26 +246,32 @@ func (s *Stack) sendDatagram(from uint16, to Peer, data []byte) dataplane.Outcom
 	})
 }
 
-// Close implements net.PacketConn. What was not read is lost.
-func (c *socket) Close() error {
-	c.close(net.ErrClosed)
-	c.s.closeDoor(c.key())
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.waiting, c.bytes = nil, 0
+// Move has it take what fits at from now on.
+func (c *Socket) Move(at Where) { c.s.moveDoor(c.key(), at) }
+
+// Close implements net.PacketConn. What was not read is lost. The port is free when it
+// returns.
+func (c *Socket) Close() error {
+	c.once.Do(func() {
+		c.close(net.ErrClosed)
+		c.s.closeDoor(c.key())
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.waiting, c.bytes = nil, 0
+	})
 	return nil
 }
 
 // LocalAddr implements net.PacketConn.
-func (c *socket) LocalAddr() net.Addr {
+func (c *Socket) LocalAddr() net.Addr {
 	return &net.UDPAddr{IP: net.IPv6unspecified, Port: int(c.port)}
 }
 
 // SetDeadline implements net.PacketConn.
-func (c *socket) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
+func (c *Socket) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
 
 // SetReadDeadline implements net.PacketConn.
-func (c *socket) SetReadDeadline(t time.Time) error {
+func (c *Socket) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stop()
@@ -276,4 +284,4 @@ func (c *socket) SetReadDeadline(t time.Time) error {
 }
 
 // SetWriteDeadline implements net.PacketConn. A write never waits.
-func (c *socket) SetWriteDeadline(time.Time) error { return nil }
+func (c *Socket) SetWriteDeadline(time.Time) error { return nil }

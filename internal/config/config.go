@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"net/netip"
 	"os"
 	"strings"
@@ -62,21 +63,15 @@ type HTTP struct {
 	TokenFile        string // of who may change things, absolute; empty: nobody may
 }
 
-// All is the services that there are, in the order of a file.
-func (s Services) All() (all []*Service) {
+// Named is the services that there are, by their names in a file.
+func (s Services) Named() map[string]*Service {
+	all := map[string]*Service{"echo": s.Echo, "discard": s.Discard, "chargen": s.Chargen}
 	if s.HTTP != nil {
-		all = append(all, &s.HTTP.Service)
+		all["http"] = &s.HTTP.Service
 	}
-	for _, x := range []*Service{s.Echo, s.Discard, s.Chargen} {
-		if x != nil {
-			all = append(all, x)
-		}
-	}
+	maps.DeleteFunc(all, func(_ string, x *Service) bool { return x == nil })
 	return all
 }
-
-// Equal reports whether the same is offered, in the same way.
-func (s Services) Equal(o Services) bool { return s.yaml().flow() == o.yaml().flow() }
 
 // Level is the least severe event that is logged.
 type Level string

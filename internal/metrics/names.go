@@ -107,9 +107,9 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil)
 }
 
-// buildInfo is what was built, from what.
-func buildInfo() prometheus.Collector {
-	version, revision := "unknown", "unknown"
+// Build is the version of this program, and the revision that it was built from.
+func Build() (version, revision string) {
+	version, revision = "unknown", "unknown"
 	if b, ok := debug.ReadBuildInfo(); ok {
 		version = b.Main.Version
 		for _, s := range b.Settings {
@@ -118,6 +118,12 @@ func buildInfo() prometheus.Collector {
 			}
 		}
 	}
+	return version, revision
+}
+
+// buildInfo is what was built, from what.
+func buildInfo() prometheus.Collector {
+	version, revision := Build()
 	g := prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace: namespace, Name: "build_info", Help: "Always 1; the labels tell what runs.",
 		ConstLabels: prometheus.Labels{"version": version, "revision": revision, "goversion": runtime.Version()},
