@@ -245,13 +245,22 @@ func self(t *testing.T) *netlab.Namespace {
 	if ns, err := netlab.OpenNamespace(name); err == nil {
 		return ns
 	}
-	check(t, os.MkdirAll("/run/netns", 0o755))
-	check(t, os.WriteFile("/run/netns/"+name, nil, 0))
-	check(t, unix.Mount("/proc/thread-self/ns/net", "/run/netns/"+name, "none", unix.MS_BIND, ""))
-	t.Cleanup(func() { check(t, netlab.Remove(name)) })
-	ns, err := netlab.OpenNamespace(name)
+	ns, err := netlab.NameOwn(name)
 	check(t, err)
+	t.Cleanup(func() { check(t, ns.Delete()) })
 	return ns
+}
+
+// eventually asks until it is so: nobody tells.
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(20 * time.Second); !so(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
 }
 
 // receive reads until the packet comes; the kernel has things to say by itself.

@@ -39,6 +39,7 @@ func TestTags(t *testing.T) {
 	tags, err := netlab.NewTags(s.west, netlab.End(netlab.Wire(1), 2))
 	s.must(err)
 	f := &flapper{s: s, tags: tags}
+	f.holding.Store(true)
 	holdWorkers(t, holdEvery, f.hold)
 	sending, stop := context.WithCancel(t.Context())
 	var sender sync.WaitGroup
@@ -51,7 +52,7 @@ func TestTags(t *testing.T) {
 	}
 	stop()
 	sender.Wait()
-	f.freed.Store(true)
+	f.holding.Store(false)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	s.must(tags.Stop(ctx))
@@ -91,11 +92,10 @@ func limitFiles(t *testing.T, n uint64) (lift func()) {
 
 // A flapper is one name whose interface never lives long.
 type flapper struct {
-	s      *stage
-	tags   *netlab.Tags
-	newest atomic.Int64 // incarnation that is attached, or was last
-	flaps  int
-	freed  atomic.Bool // workers are held no more
+	holder
+	s     *stage
+	tags  *netlab.Tags
+	flaps int
 }
 
 // target is the newest incarnation, or one of those before it.
@@ -107,11 +107,17 @@ func (f *flapper) target(n int) (netip.Addr, uint64) {
 	return netlab.End(netlab.Wire(firstTag+int(number)), 2), uint64(number)
 }
 
-// hold lasts until the incarnation that a worker may have found has been replaced.
-func (f *flapper) hold() {
-	found := f.newest.Load()
-	for began := time.Now(); time.Since(began) < holdMost && !f.freed.Load() && f.newest.Load() == found; {
-		time.Sleep(time.Millisecond)
+// A holder stops who is between lookup and send.
+type holder struct {
+	newest  atomic.Int64 // incarnation that is attached, or was last
+	holding atomic.Bool
+}
+
+// hold lasts until the incarnation that somebody may have found has been replaced.
+func (h *holder) hold() {
+	found := h.newest.Load()
+	for began := time.Now(); time.Since(began) < holdMost && h.holding.Load() && h.newest.Load() == found; {
+		time.Sleep(time.Millisecond) // it is a worker's goroutine, which nobody wakes
 	}
 }
 

@@ -92,7 +92,7 @@ func TestTimersOverFlappingInterface(t *testing.T) {
 		})
 	}
 	begun.Wait()
-	f.flapping.Store(true)
+	f.holding.Store(true) // before that nothing is replaced, and there is nothing to wait for
 	during := *flapping
 	if fault.NoGuard {
 		during = patience // it is a matter of chance when
@@ -100,7 +100,7 @@ func TestTimersOverFlappingInterface(t *testing.T) {
 	for end := time.Now().Add(during); time.Now().Before(end) && !f.proven(); {
 		f.flap(tcpLife)
 	}
-	f.flapping.Store(false)
+	f.holding.Store(false)
 	f.keep() // the last one stays
 	close(stop)
 	all.Wait()
@@ -111,13 +111,11 @@ func TestTimersOverFlappingInterface(t *testing.T) {
 // A tcpFlapper is one name whose interface never lives long, with the same address
 // each time.
 type tcpFlapper struct {
+	holder
 	s       *stage
 	digests netip.AddrPort // who answers with the digest of what it gets
 	now     *incarnation
 	flaps   int
-	newest  atomic.Int64
-	// Segments are held while it is: what is looked up at another time is not replaced.
-	flapping atomic.Bool
 
 	right, wrong atomic.Uint64 // segments
 	readers      sync.WaitGroup
@@ -162,14 +160,6 @@ func (f *tcpFlapper) end() {
 		f.s.must(err)
 	}
 	f.now = nil
-}
-
-// hold lasts until the incarnation that was looked up has been replaced.
-func (f *tcpFlapper) hold() {
-	found := f.newest.Load()
-	for began := time.Now(); time.Since(began) < holdMost && f.flapping.Load() && f.newest.Load() == found; {
-		time.Sleep(time.Millisecond)
-	}
 }
 
 // A limitWatch looks at the segments of the router's own that leave by one
