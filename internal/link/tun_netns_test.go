@@ -315,11 +315,15 @@ func TestInterruptWakesAParkedReader(t *testing.T) {
 	}
 }
 
-func TestDeletionUnderAParkedReader(t *testing.T) {
-	nstest.Privileged(t)
-	nstest.NoLeaks(t)
-	d := create(t, "r6t")
-	setUp(t, "r6t")
+// deletedUnder deletes the device of a port whose reader is parked, and wants all that
+// is asked of it afterwards to say so.
+func deletedUnder(t *testing.T, d interface {
+	link.Receiver
+	link.Sender
+	Probe() error
+}, pkt []byte,
+) {
+	t.Helper()
 	ended := parked(d)
 	check(t, netlink.LinkDel(device(t, "r6t")))
 	if err := <-ended; !errors.Is(err, link.ErrGone) {
@@ -328,10 +332,18 @@ func TestDeletionUnderAParkedReader(t *testing.T) {
 	if err := d.Probe(); !errors.Is(err, link.ErrGone) {
 		t.Errorf("probe = %v, want %v", err, link.ErrGone)
 	}
-	b := one(t, packet(8))
+	b := one(t, pkt)
 	if err := d.Send(&b.Vector); !errors.Is(err, link.ErrGone) || b.Len() != 1 {
 		t.Errorf("send = %v, %d left, want %v, 1", err, b.Len(), link.ErrGone)
 	}
+}
+
+func TestDeletionUnderAParkedReader(t *testing.T) {
+	nstest.Privileged(t)
+	nstest.NoLeaks(t)
+	d := create(t, "r6t")
+	setUp(t, "r6t")
+	deletedUnder(t, d, packet(8))
 	if _, _, err := d.Locate(); err == nil {
 		t.Error("it was located")
 	}
