@@ -222,7 +222,7 @@ func printNexthops(w io.Writer, all []control.Nexthops) {
 		for _, g := range all {
 			var nhs []string
 			for _, n := range g.Nexthops {
-				nhs = append(nhs, nexthop(n))
+				nhs = append(nhs, nexthop(n, g.Target))
 			}
 			row(g.Slot, targets(g.Target), g.Routes, nhs)
 			note(g.Reason)
@@ -230,13 +230,16 @@ func printNexthops(w io.Writer, all []control.Nexthops) {
 	})
 }
 
-func nexthop(n control.Nexthop) string {
+func nexthop(n control.Nexthop, target string) string {
 	text := fmt.Sprintf("%s#%d", n.Interface, n.ID)
 	if n.Gateway != "" {
 		text += " via " + n.Gateway
 	}
 	if n.Weight > 1 {
 		text += fmt.Sprintf("*%d", n.Weight)
+	}
+	if n.HopLimit > 0 && !strings.Contains(target, " hop-limit ") { // it is that of the route to the gateway
+		text += fmt.Sprintf(" hop-limit %d", n.HopLimit)
 	}
 	return text
 }
