@@ -16,16 +16,20 @@ type Limits struct {
 	SYNRate     int // a second from a /64, in the long run
 	HalfOpen    int // per listener; from there on, SYN cookies
 
+	DatagramRate int // of UDP, a second from a /64, in the long run
+
 	// Closing is how long what was written is still sent when a connection has been
 	// closed. A peer that takes nothing may answer the probes of it without end.
 	Closing time.Duration
 }
 
 // DefaultLimits are for services that people and monitoring ask.
-var DefaultLimits = Limits{Connections: 1024, PerSource: 128, SYNRate: 100, HalfOpen: 128, Closing: 3 * time.Minute}
+var DefaultLimits = Limits{
+	Connections: 1024, PerSource: 128, SYNRate: 100, HalfOpen: 128, DatagramRate: 10_000, Closing: 3 * time.Minute,
+}
 
-// A throttle limits the rate of SYNs by where they come from. It is of one size,
-// however many those are: some share a bucket.
+// A throttle limits the rate of SYNs, or of datagrams, by where they come from. It is of
+// one size, however many those are: some share a bucket.
 type throttle struct {
 	seed    maphash.Seed
 	buckets [1024]bucket
@@ -37,7 +41,7 @@ type bucket struct {
 	rate.Limiter
 }
 
-// newThrottle begins with the SYNs of two seconds.
+// newThrottle begins with what may come in two seconds.
 func newThrottle(perSecond int) *throttle {
 	t := &throttle{seed: maphash.MakeSeed()}
 	for i := range t.buckets {
