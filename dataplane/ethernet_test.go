@@ -699,7 +699,7 @@ func TestEthernetDetachDuringResolution(t *testing.T) {
 				return
 			default:
 				l.a.TrySend(udp(hostA, fmt.Sprintf("2001:db8:e1::%x", 2+i%50)))
-				time.Sleep(time.Microsecond)
+				time.Sleep(time.Microsecond) // there are others on this processor
 			}
 		}
 	}()

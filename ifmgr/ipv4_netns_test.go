@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"testing"
-	"time"
 
 	"github.com/vishvananda/netlink"
 
@@ -157,26 +156,11 @@ func TestIPv4EndsWithItsSession(t *testing.T) {
 			wan4, _ := p.up4()
 			return wan == 0 && wan4 == 0
 		})
-		if err := eventuallyGone("wan4"); err != nil {
-			t.Error(err)
-		}
+		check(t, own(t).WaitNoLink(deadline(t), "wan4")) // the kernel takes its time for that
 		p.add(config.IdentityRenew)
 	}
 	if _, err := p.r.Interfaces.Add(t.Context(), config.Interface{Name: "a", Type: config.TypeIPv4, Mode: config.ModeAttach, Lower: "eth0"}); err == nil {
 		t.Error("IPv4 of what has no session was attached")
-	}
-}
-
-// eventuallyGone waits for the end of a device, which the kernel takes its time for.
-func eventuallyGone(name string) error {
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		_, err := netlink.LinkByName(name)
-		if missing := (netlink.LinkNotFoundError{}); errors.As(err, &missing) {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			return errors.New(name + " is still there")
-		}
 	}
 }
 

@@ -228,6 +228,28 @@ func (r *router) until(name, what string, fits func(ifmgr.Info) bool) ifmgr.Info
 	}
 }
 
+// deadline is for what should take no time, on a machine that is busy.
+func deadline(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// eventually asks until it is so: nobody tells.
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for over := deadline(t); !so(); {
+		select {
+		case <-tick.C:
+		case <-over.Done():
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
 // end waits for the end of an interface.
 func (r *router) end(id ifmgr.ID) ifmgr.Result {
 	r.t.Helper()
@@ -262,12 +284,9 @@ func own(t *testing.T) *netlab.Namespace {
 	if ns, err := netlab.OpenNamespace(name); err == nil {
 		return ns
 	}
-	check(t, os.MkdirAll("/run/netns", 0o755))
-	check(t, os.WriteFile("/run/netns/"+name, nil, 0))
-	check(t, unix.Mount("/proc/thread-self/ns/net", "/run/netns/"+name, "none", unix.MS_BIND, ""))
-	t.Cleanup(func() { check(t, netlab.Remove(name)) })
-	ns, err := netlab.OpenNamespace(name)
+	ns, err := netlab.NameOwn(name)
 	check(t, err)
+	t.Cleanup(func() { check(t, ns.Delete()) })
 	return ns
 }
 
@@ -469,11 +488,7 @@ func TestNamespaceDiesWithItsDevices(t *testing.T) {
 	if res := r.end(id); !errors.Is(res.Cause, ifmgr.ErrDeleted) {
 		t.Errorf("cause = %v, want %v", res.Cause, ifmgr.ErrDeleted)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	if err := near.WaitNoLink(ctx, "witness"); err != nil {
-		t.Errorf("the namespace lives on: %v", err)
-	}
+	check(t, near.WaitNoLink(deadline(t), "witness")) // otherwise the namespace lives on
 	check(t, moved.Delete())
 	r.end(lan)
 }
@@ -487,11 +502,7 @@ func TestNamespaceIsNotPinned(t *testing.T) {
 	r.do(func(x *loop.Turn) { r.m.Detach(x, id, ifmgr.ErrRequested, nil) })
 	r.end(id)
 	check(t, far.Delete())
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	if err := near.WaitNoLink(ctx, "witness"); err != nil {
-		t.Errorf("the namespace lives on: %v", err)
-	}
+	check(t, near.WaitNoLink(deadline(t), "witness")) // otherwise the namespace lives on
 }
 
 func TestAddThatFailsHalfWayLeavesNothing(t *testing.T) {

@@ -118,12 +118,24 @@ func (t *tapping) begin(turn *loop.Turn) error {
 	return t.r.Plane.Tap(turn, id, t.tap)
 }
 
+// untap returns when nobody sees a packet for the tap any more: one that has been sent
+// is noted a moment later, and belongs to the capture as well.
 func (t *tapping) untap() {
-	// A loop that has ended has no workers either.
-	_ = t.r.Loop.Do(context.Background(), func(turn *loop.Turn) error {
+	quiet := make(chan struct{})
+	err := t.r.Loop.Do(context.Background(), func(turn *loop.Turn) error {
 		t.r.Plane.Untap(turn, t.tap)
+		turn.AfterGrace(func(*loop.Turn) { close(quiet) })
 		return nil
 	})
+	if err != nil {
+		return // a loop that has ended has no workers either
+	}
+	late := time.NewTimer(lastWords)
+	defer late.Stop()
+	select {
+	case <-quiet:
+	case <-late.C:
+	}
 }
 
 // errOver ends a capture of so many packets.

@@ -6,23 +6,8 @@ import (
 	"testing"
 
 	"github.com/router6d/router6d/internal/header"
+	"github.com/router6d/router6d/internal/lab"
 )
-
-// slowFold is the slow twin of Fold and Sum: one byte at a time, no carries lost.
-func slowFold(b []byte, initial uint32) uint16 {
-	sum := uint64(initial)
-	for i, x := range b {
-		if i%2 == 0 {
-			sum += uint64(x) << 8
-		} else {
-			sum += uint64(x)
-		}
-	}
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	return uint16(sum)
-}
 
 func TestRFC1071_3_NumericalExample(t *testing.T) {
 	if got := header.Fold(header.Sum(unhex("0001 f203 f4f5 f6f7"), 0)); got != 0xddf2 {
@@ -38,7 +23,7 @@ func TestSumAgreesWithSlowTwinAtEveryLength(t *testing.T) {
 			b[i] = byte(r.Uint32())
 		}
 		initial := r.Uint32()
-		got, want := header.Fold(header.Sum(b[:n], initial)), slowFold(b[:n], initial)
+		got, want := header.Fold(header.Sum(b[:n], initial)), lab.Sum(b[:n], initial)
 		if got != want {
 			t.Errorf("length %d: sum = %#04x, want %#04x", n, got, want)
 		}
@@ -52,7 +37,7 @@ func TestSumCarries(t *testing.T) {
 	}
 	for _, n := range []int{1, 2, 7, 8, 9, 16, 63, 64, 65, 128, 1500, 65534, 65535} {
 		for _, initial := range []uint32{0, 1, 0xffff, 0x10000, 0xffffffff} {
-			got, want := header.Fold(header.Sum(ones[:n], initial)), slowFold(ones[:n], initial)
+			got, want := header.Fold(header.Sum(ones[:n], initial)), lab.Sum(ones[:n], initial)
 			if got != want {
 				t.Errorf("%d bytes of ones from %#x: sum = %#04x, want %#04x", n, initial, got, want)
 			}
@@ -65,7 +50,7 @@ func TestSumCarries(t *testing.T) {
 func TestRFC8200_8_1_PseudoHeader(t *testing.T) {
 	payload := make([]byte, 70000) // over 16 bits: the length has 32
 	pseudo := append(append(host[:len(host):len(host)], peer[:]...), unhex("00011170 000000 3a")...)
-	got, want := header.Checksum(host, peer, header.ProtoICMPv6, payload), ^slowFold(pseudo, 0)
+	got, want := header.Checksum(host, peer, header.ProtoICMPv6, payload), ^lab.Sum(pseudo, 0)
 	if got != want {
 		t.Errorf("checksum = %#04x, want %#04x", got, want)
 	}
@@ -85,7 +70,7 @@ func FuzzChecksum(f *testing.F) {
 	f.Add(unhex("ffffffffffffffff 0000000000000001"), uint32(0)) // a carry out of 64 bits
 	f.Add(make([]byte, 129), uint32(0xffff))                     // two rounds and an odd tail
 	f.Fuzz(func(t *testing.T, b []byte, initial uint32) {
-		if got, want := header.Fold(header.Sum(b, initial)), slowFold(b, initial); got != want {
+		if got, want := header.Fold(header.Sum(b, initial)), lab.Sum(b, initial); got != want {
 			t.Errorf("sum = %#04x, want %#04x", got, want)
 		}
 	})

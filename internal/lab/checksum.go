@@ -8,12 +8,13 @@ func Checksum(src, dst [16]byte, next uint8, payload []byte) uint16 {
 	n := len(payload)
 	pseudo := append(append([]byte{}, src[:]...), dst[:]...)
 	pseudo = append(pseudo, byte(n>>24), byte(n>>16), byte(n>>8), byte(n), 0, 0, 0, next)
-	return ^sum(append(pseudo, payload...))
+	return ^Sum(append(pseudo, payload...), 0)
 }
 
-// sum is the one's complement sum of 16-bit words, RFC 1071.
-func sum(b []byte) uint16 {
-	var total uint64
+// Sum is the slow twin of header.Sum and header.Fold: the one's complement sum of
+// 16-bit words and of what there was before, RFC 1071 byte by byte, no carry lost.
+func Sum(b []byte, initial uint32) uint16 {
+	total := uint64(initial)
 	for i, x := range b {
 		if i%2 == 0 {
 			total += uint64(x) << 8

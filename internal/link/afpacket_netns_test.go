@@ -3,10 +3,10 @@ package link_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -28,10 +28,14 @@ func cable(t *testing.T) {
 		}
 	})
 	for _, name := range []string{"near", "far"} {
-		for device(t, name).Attrs().OperState != netlink.OperUp {
-			time.Sleep(time.Millisecond)
-		}
+		eventually(t, name+" to be up", func() bool { return device(t, name).Attrs().OperState == netlink.OperUp })
 	}
+}
+
+// probes waits until the state of a link is that, which the kernel takes its time for.
+func probes(t *testing.T, d interface{ Probe() error }, want error) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("the link to be %v", want), func() bool { return errors.Is(d.Probe(), want) })
 }
 
 func openSocket(t *testing.T, name string, mac [6]byte) *link.PacketSocket {
@@ -109,24 +113,16 @@ func TestPacketSocketFollowsItsLink(t *testing.T) {
 	cable(t)
 	d := openSocket(t, "near", [6]byte{})
 	b := one(t, frame(8))
-	wait := func(what string, want error) {
-		t.Helper()
-		for deadline := time.Now().Add(10 * time.Second); !errors.Is(d.Probe(), want); time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("%s: probe = %v, want %v", what, d.Probe(), want)
-			}
-		}
-	}
 	for range 3 {
 		check(t, self(t).SetDown("far"))
-		wait("no carrier", link.ErrDown)
+		probes(t, d, link.ErrDown)
 		check(t, self(t).SetDown("near"))
 		if err := d.Send(&b.Vector); !errors.Is(err, link.ErrDown) || b.Len() != 1 {
 			t.Errorf("send = %v, %d left, want %v, 1", err, b.Len(), link.ErrDown)
 		}
 		check(t, self(t).SetUp("near"))
 		check(t, self(t).SetUp("far"))
-		wait("up again", nil)
+		probes(t, d, nil)
 	}
 	if err := d.Send(&b.Vector); err != nil || b.Len() != 0 {
 		t.Errorf("send = %v, %d left, want nil, 0", err, b.Len())

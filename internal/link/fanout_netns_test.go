@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -75,9 +74,7 @@ func TestPacketSocketQueuesKeepFlowsInOrder(t *testing.T) {
 			check(t, self(t).SetDown("near"))
 			d := openQueues(t, "near", 4)
 			check(t, self(t).SetUp("near"))
-			for deadline := time.Now().Add(10 * time.Second); d.Probe() != nil && time.Now().Before(deadline); {
-				time.Sleep(time.Millisecond)
-			}
+			probes(t, d, nil)
 			// What is sent by one of them comes back by none.
 			for i := range 4 {
 				b := one(t, c.packet(1000, i))

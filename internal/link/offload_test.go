@@ -185,7 +185,7 @@ func TestOffloadAboutWhatIsCutOffIsBad(t *testing.T) {
 	}
 }
 
-// slowChecksum is RFC 1071 byte by byte.
+// slowChecksum is lab.Sum, which imports what is tested here.
 func slowChecksum(b []byte) uint16 {
 	var sum uint64
 	for i, x := range b {

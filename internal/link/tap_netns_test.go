@@ -109,16 +109,5 @@ func TestTAPIsDeletedUnderAParkedReader(t *testing.T) {
 	nstest.NoLeaks(t)
 	d := createTAP(t, "r6t")
 	setUp(t, "r6t")
-	ended := parked(d)
-	check(t, netlink.LinkDel(device(t, "r6t")))
-	if err := <-ended; !errors.Is(err, link.ErrGone) {
-		t.Errorf("recv = %v, want %v", err, link.ErrGone)
-	}
-	if err := d.Probe(); !errors.Is(err, link.ErrGone) {
-		t.Errorf("probe = %v, want %v", err, link.ErrGone)
-	}
-	b := one(t, frame(8))
-	if err := d.Send(&b.Vector); !errors.Is(err, link.ErrGone) || b.Len() != 1 {
-		t.Errorf("send = %v, %d left, want %v, 1", err, b.Len(), link.ErrGone)
-	}
+	deletedUnder(t, d, frame(8))
 }

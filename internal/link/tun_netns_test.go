@@ -245,13 +245,22 @@ func self(t *testing.T) *netlab.Namespace {
 	if ns, err := netlab.OpenNamespace(name); err == nil {
 		return ns
 	}
-	check(t, os.MkdirAll("/run/netns", 0o755))
-	check(t, os.WriteFile("/run/netns/"+name, nil, 0))
-	check(t, unix.Mount("/proc/thread-self/ns/net", "/run/netns/"+name, "none", unix.MS_BIND, ""))
-	t.Cleanup(func() { check(t, netlab.Remove(name)) })
-	ns, err := netlab.OpenNamespace(name)
+	ns, err := netlab.NameOwn(name)
 	check(t, err)
+	t.Cleanup(func() { check(t, ns.Delete()) })
 	return ns
+}
+
+// eventually asks until it is so: nobody tells.
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(20 * time.Second); !so(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
 }
 
 // receive reads until the packet comes; the kernel has things to say by itself.
@@ -306,11 +315,15 @@ func TestInterruptWakesAParkedReader(t *testing.T) {
 	}
 }
 
-func TestDeletionUnderAParkedReader(t *testing.T) {
-	nstest.Privileged(t)
-	nstest.NoLeaks(t)
-	d := create(t, "r6t")
-	setUp(t, "r6t")
+// deletedUnder deletes the device of a port whose reader is parked, and wants all that
+// is asked of it afterwards to say so.
+func deletedUnder(t *testing.T, d interface {
+	link.Receiver
+	link.Sender
+	Probe() error
+}, pkt []byte,
+) {
+	t.Helper()
 	ended := parked(d)
 	check(t, netlink.LinkDel(device(t, "r6t")))
 	if err := <-ended; !errors.Is(err, link.ErrGone) {
@@ -319,10 +332,18 @@ func TestDeletionUnderAParkedReader(t *testing.T) {
 	if err := d.Probe(); !errors.Is(err, link.ErrGone) {
 		t.Errorf("probe = %v, want %v", err, link.ErrGone)
 	}
-	b := one(t, packet(8))
+	b := one(t, pkt)
 	if err := d.Send(&b.Vector); !errors.Is(err, link.ErrGone) || b.Len() != 1 {
 		t.Errorf("send = %v, %d left, want %v, 1", err, b.Len(), link.ErrGone)
 	}
+}
+
+func TestDeletionUnderAParkedReader(t *testing.T) {
+	nstest.Privileged(t)
+	nstest.NoLeaks(t)
+	d := create(t, "r6t")
+	setUp(t, "r6t")
+	deletedUnder(t, d, packet(8))
 	if _, _, err := d.Locate(); err == nil {
 		t.Error("it was located")
 	}

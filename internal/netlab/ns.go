@@ -22,12 +22,22 @@ type Namespace struct{ name string }
 // NewNamespace makes a namespace with its loopback up. The name must be free.
 // Without privilege the error is an fs.ErrPermission.
 func NewNamespace(name string) (*Namespace, error) {
-	n, err := create(name)
+	n, err := named(name, func(n *Namespace) error { return onThread(unshare, n.settle) })
 	if errors.Is(err, fs.ErrPermission) {
 		return nil, fmt.Errorf("create namespace %s: needs root (CAP_SYS_ADMIN): %w", name, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("create namespace %s: %w", name, err)
+	}
+	return n, nil
+}
+
+// NameOwn gives the caller's own namespace a name, which must be free. Delete takes it
+// away again.
+func NameOwn(name string) (*Namespace, error) {
+	n, err := named(name, (*Namespace).bind)
+	if err != nil {
+		return nil, fmt.Errorf("name the own namespace %s: %w", name, err)
 	}
 	return n, nil
 }
@@ -127,7 +137,8 @@ func (n *Namespace) open() (int, error) {
 	return fd, nil
 }
 
-func create(name string) (*Namespace, error) {
+// named reserves a name, and has bind put a namespace there.
+func named(name string, bind func(*Namespace) error) (*Namespace, error) {
 	n := &Namespace{name: name}
 	if err := checkName(name); err != nil {
 		return nil, err
@@ -140,7 +151,7 @@ func create(name string) (*Namespace, error) {
 		return nil, fmt.Errorf("reserve the name: %w", err)
 	}
 	closeFD(fd)
-	if err := onThread(unshare, n.settle); err != nil {
+	if err := bind(n); err != nil {
 		return nil, errors.Join(err, n.Delete())
 	}
 	return n, nil
@@ -180,10 +191,18 @@ func unshare() error {
 	return nil
 }
 
-// settle runs inside a new namespace: it gives it the name, and a loopback.
-func (n *Namespace) settle() error {
+// bind gives the namespace of this thread the name.
+func (n *Namespace) bind() error {
 	if err := unix.Mount("/proc/thread-self/ns/net", n.Path(), "none", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("mount on %s: %w", n.Path(), err)
+	}
+	return nil
+}
+
+// settle runs inside a new namespace: it gives it the name, and a loopback.
+func (n *Namespace) settle() error {
+	if err := n.bind(); err != nil {
+		return err
 	}
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {

@@ -68,6 +68,21 @@ func inode(t testing.TB, path string) uint64 {
 	return st.Ino
 }
 
+func TestOwnNamespaceHasAName(t *testing.T) {
+	nstest.Privileged(t)
+	nstest.NoLeaks(t)
+	n, err := NameOwn("r6t-own")
+	check(t, err)
+	if got, want := inode(t, n.Path()), inode(t, "/proc/self/ns/net"); got != want {
+		t.Errorf("the name is of another namespace: %d, want %d", got, want)
+	}
+	if _, err := NameOwn("r6t-own"); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a name that is taken = %v, want %v", err, fs.ErrExist)
+	}
+	check(t, n.Delete())
+	check(t, unix.Access("/sys/class/net/lo", unix.F_OK)) // we are there still
+}
+
 func TestDoGoesThereAndBack(t *testing.T) {
 	nstest.Privileged(t)
 	nstest.NoLeaks(t)

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/router6d/router6d/internal/netlab"
 )
 
 var (
@@ -45,16 +43,12 @@ func TestDocsCommands(t *testing.T) {
 			if t.Failed() {
 				t.Logf("%s\n%s", r.out, r.errout)
 			}
-			checkNoDevices(t)
-			if left := netlab.Names(""); len(left) > 0 {
-				t.Errorf("namespaces that the page leaves: %v", left)
-			}
+			leavesNothing(t)
 		})
 	}
 }
 
-// shell runs commands of a document at the root of the repository, with the
-// program under test in the path. They leave no process.
+// shell is commands with the program under test in the path.
 func shell(t *testing.T, script string) result {
 	t.Helper()
 	bin := short(t)
@@ -68,27 +62,7 @@ func shell(t *testing.T, script string) result {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := prepare(t, "bash", "-e", "-c", script)
-	p.cmd.Dir = root
-	p.cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
-	p.cmd.SysProcAttr.Setpgid = true
-	t.Cleanup(func() {
-		for _, name := range netlab.Names("") {
-			if err := netlab.Remove(name); err != nil {
-				t.Error(err)
-			}
-		}
-	})
-	p.start()
-	t.Cleanup(p.endGroup)
-	r := p.wait()
-	if r.code != 0 {
-		t.Errorf("exit code %d\n%s%s", r.code, r.out, r.errout)
-	}
-	if left := members(t, p.cmd.Process.Pid); len(left) > 0 {
-		t.Errorf("processes that are left: %v", left)
-	}
-	return r
+	return commands(t, script, "PATH="+bin+":"+os.Getenv("PATH"))
 }
 
 // TestDocsHaveNoOtherCommands: a command in a page is in a block that is run.

@@ -32,9 +32,17 @@ func block(t *testing.T, document, name string) string {
 // TestReadmeFirstLab runs the README's block as it stands.
 func TestReadmeFirstLab(t *testing.T) {
 	privileged(t)
-	commands := block(t, "README.md", "first lab")
-	p := prepare(t, "bash", "-e", "-c", commands)
+	commands(t, block(t, "README.md", "first lab"))
+	leavesNothing(t)
+}
+
+// commands runs those of a document at the root of the repository. They leave no
+// process.
+func commands(t *testing.T, script string, env ...string) result {
+	t.Helper()
+	p := prepare(t, "bash", "-e", "-c", script)
 	p.cmd.Dir = root
+	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.SysProcAttr.Setpgid = true
 	t.Cleanup(func() {
 		for _, name := range netlab.Names("") {
@@ -44,16 +52,23 @@ func TestReadmeFirstLab(t *testing.T) {
 		}
 	})
 	p.start()
-	t.Cleanup(func() { p.endGroup() })
-	if r := p.wait(); r.code != 0 {
-		t.Fatalf("exit code %d\n%s\n%s%s", r.code, commands, r.out, r.errout)
+	t.Cleanup(p.endGroup)
+	r := p.wait()
+	if r.code != 0 {
+		t.Errorf("exit code %d\n%s%s", r.code, r.out, r.errout)
 	}
 	if left := members(t, p.cmd.Process.Pid); len(left) > 0 {
-		t.Errorf("processes that the block leaves: %v", left)
+		t.Errorf("processes that are left: %v", left)
 	}
+	return r
+}
+
+// leavesNothing looks for what the commands of a document may leave.
+func leavesNothing(t *testing.T) {
+	t.Helper()
 	checkNoDevices(t)
 	if left := netlab.Names(""); len(left) > 0 {
-		t.Errorf("namespaces that the block leaves: %v", left)
+		t.Errorf("namespaces that are left: %v", left)
 	}
 }
 

@@ -73,9 +73,9 @@ func TestMailboxFull(t *testing.T) {
 	var refused int
 	flood.Go(func() {
 		for ctx.Err() == nil {
-			if !s.r.Loop.Post(func(*loop.Turn) { time.Sleep(10 * time.Microsecond) }) {
+			if !s.r.Loop.Post(func(*loop.Turn) { time.Sleep(10 * time.Microsecond) }) { // is slow
 				refused++
-				time.Sleep(time.Millisecond)
+				time.Sleep(time.Millisecond) // it is full for a while
 			}
 		}
 	})

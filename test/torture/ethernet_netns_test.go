@@ -42,7 +42,7 @@ func TestDetachDuringResolution(t *testing.T) {
 		{s: s, name: "link", tags: tags, plug: s.plugLink, causes: map[string]int{}},
 	}
 	// Some batches see the end of what they have found.
-	holdWorkers(t, stopEvery, func() { time.Sleep(stop) })
+	holdWorkers(t, stopEvery, func() { time.Sleep(stop) }) // for nothing: it is slow
 	sending, cease := context.WithCancel(t.Context())
 	var senders, acts sync.WaitGroup
 	for _, l := range lines {

@@ -11,7 +11,6 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-	"golang.org/x/sys/unix"
 
 	"github.com/router6d/router6d/ifmgr"
 	"github.com/router6d/router6d/internal/config"
@@ -118,26 +117,10 @@ func (s *stage) namespace(name string) *netlab.Namespace {
 // own gives the namespace of this process a name.
 func (s *stage) own() *netlab.Namespace {
 	s.t.Helper()
-	s.must(bindOwn())
-	s.t.Cleanup(func() { s.must(netlab.Remove("home")) })
-	ns, err := netlab.OpenNamespace("home")
+	ns, err := netlab.NameOwn("home")
 	s.must(err)
+	s.t.Cleanup(func() { s.must(ns.Delete()) })
 	return ns
-}
-
-func bindOwn() error {
-	const path = "/run/netns/home"
-	fd, err := unix.Open(path, unix.O_CREAT|unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("name the own namespace: %w", err)
-	}
-	if err := unix.Close(fd); err != nil {
-		return err
-	}
-	if err := unix.Mount("/proc/self/ns/net", path, "", unix.MS_BIND, ""); err != nil {
-		return fmt.Errorf("name the own namespace: %w", err)
-	}
-	return nil
 }
 
 func (s *stage) ledger(res ifmgr.Result) {

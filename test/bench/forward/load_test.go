@@ -331,7 +331,7 @@ func loadedLatency(t testing.TB, s *scene, d time.Duration) (arrived, error) {
 		_, err := iperf("-P", "1")(t, s, d+time.Second)
 		done <- err
 	}()
-	time.Sleep(d / 4)
+	time.Sleep(d / 4) // until it flows
 	a, err := latency(t, s, d)
 	return a, errors.Join(err, <-done)
 }

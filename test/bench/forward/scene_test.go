@@ -4,7 +4,6 @@ package forward
 
 import (
 	"net/netip"
-	"os"
 	"os/exec"
 	"syscall"
 	"testing"
@@ -99,15 +98,13 @@ func namespace(t testing.TB, name string) *netlab.Namespace {
 func own(t testing.TB) *netlab.Namespace {
 	t.Helper()
 	const name = "own"
-	if n, err := netlab.OpenNamespace(name); err == nil {
-		return n
+	if ns, err := netlab.OpenNamespace(name); err == nil {
+		return ns
 	}
-	check(t, os.WriteFile("/run/netns/"+name, nil, 0))
-	check(t, unix.Mount("/proc/thread-self/ns/net", "/run/netns/"+name, "none", unix.MS_BIND, ""))
-	t.Cleanup(func() { check(t, netlab.Remove(name)) })
-	n, err := netlab.OpenNamespace(name)
+	ns, err := netlab.NameOwn(name)
 	check(t, err)
-	return n
+	t.Cleanup(func() { check(t, ns.Delete()) })
+	return ns
 }
 
 // command dies with this process, however that dies.
