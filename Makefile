@@ -34,11 +34,10 @@ unit:
 	$(GO) test ./...
 
 # Real devices, in namespaces of their own, where a skip is a failure; and the
-# faults that those tests must see. Two packages at a time, since most of them wait;
-# and without the second for which the race detector waits when a program ends: tests
-# have waited for all that they started.
+# faults that those tests must see. The race detector does not wait for a second when a
+# program ends: tests have waited for all that they started.
 privileged: build
-	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) GORACE=atexit_sleep_ms=0 $(GO) test -race -tags torture -count=1 -timeout 20m -p 2 ./...
+	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) GORACE=atexit_sleep_ms=0 $(GO) test -race -tags torture -count=1 -timeout 20m -p 1 ./...
 	ROUTER6D_PRIVILEGED=1 $(GO) test -tags 'torture mutant_nograce' -count=1 -run Tags ./test/torture
 	ROUTER6D_PRIVILEGED=1 $(GO) test -tags 'torture mutant_nowithdraw' -count=1 -run Tags ./test/torture
 	ROUTER6D_PRIVILEGED=1 $(GO) test -tags 'torture mutant_noguard' -count=1 -run TimersOver ./test/torture
