@@ -8,20 +8,30 @@ import (
 	"github.com/router6d/router6d/internal/header"
 )
 
-// deliver takes a copy of what is for a connection or a listener. It is called by
-// workers, under their guards.
+// deliver takes a copy of what is for a connection, a listener or a socket. It is
+// called by workers, under their guards.
 func (s *Stack) deliver(m dataplane.Delivery) dataplane.Drop {
-	if m.Protocol == header.ProtoICMPv6 {
-		return s.deliverError(m)
+	switch m.Protocol {
+	case header.ProtoICMPv6:
+		return s.deliverError(&m)
+	case header.ProtoUDP:
+		return s.deliverDatagram(&m)
 	}
+	return s.deliverSegment(&m)
+}
+
+// deliverSegment is of TCP.
+func (s *Stack) deliverSegment(m *dataplane.Delivery) dataplane.Drop {
 	t := header.TCP(m.Upper())
 	if len(t) < header.TCPSize {
 		return dataplane.LocalPort
 	}
 	id := received(m.Packet, t)
 	f := s.flows.find(id)
-	if f == nil && !s.admits(m, id.local.Port()) {
-		return dataplane.LocalPort
+	if f == nil {
+		if _, why := s.doorFor(m, id.remote.Port(), id.local.Port()); why != dataplane.None {
+			return why
+		}
 	}
 	if !m.ChecksumFits() {
 		return dataplane.LocalChecksum
@@ -38,50 +48,56 @@ func (s *Stack) deliver(m dataplane.Delivery) dataplane.Drop {
 	return dataplane.None
 }
 
-// admits reports whether somebody listens at a port for what comes from there.
-func (s *Stack) admits(m dataplane.Delivery, port uint16) bool {
-	d := (*s.doors.Load())[port]
-	return d != nil && d.admits(m.Packet.Destination(), m.Interface)
-}
-
 // mayBegin reports whether there is room for another connection from there.
 func (s *Stack) mayBegin(pkt header.IPv6, t header.TCP, id tuple) bool {
 	from, at := id.remote.Addr(), now()
 	return !s.flows.full(from, s.limits) && s.syns.take(from, at) && s.sieve.passes(pkt, t, at)
 }
 
-// deliverError takes an ICMPv6 error if it quotes what is outstanding on one of our
-// connections, RFC 5927 §4.1. A Packet Too Big has to be about something that was
-// too big, and can't say less than every link takes (RFC 8201 §4).
-func (s *Stack) deliverError(m dataplane.Delivery) dataplane.Drop {
-	e := header.ICMPv6(m.Upper())
-	quote := header.IPv6(e.Body())
-	const ports = 8 // and the sequence number
-	if len(quote) < header.IPv6Size+ports || quote.Version() != 6 || quote.NextHeader() != header.ProtoTCP {
+// deliverError takes an ICMPv6 error if it quotes what we have sent.
+func (s *Stack) deliverError(m *dataplane.Delivery) dataplane.Drop {
+	quote := header.IPv6(header.ICMPv6(m.Upper()).Body())
+	const ports = 8 // and the sequence number of TCP; all of the header of UDP
+	if len(quote) < header.IPv6Size+ports || quote.Version() != 6 {
 		return dataplane.LocalPort
 	}
+	switch quote.NextHeader() {
+	case header.ProtoTCP:
+		return s.deliverSegmentError(m, quote)
+	case header.ProtoUDP:
+		return s.deliverDatagramError(m, quote)
+	}
+	return dataplane.LocalPort
+}
+
+// deliverSegmentError takes an error if it quotes what is outstanding on one of our
+// connections, RFC 5927 §4.1.
+func (s *Stack) deliverSegmentError(m *dataplane.Delivery, quote header.IPv6) dataplane.Drop {
 	t := header.TCP(quote[header.IPv6Size:])
-	id := sent(quote, t)
-	f := s.flows.find(id)
+	f := s.flows.find(sent(quote, t))
 	if f == nil {
 		return dataplane.LocalPort
 	}
-	if !f.outstanding(t.Sequence()) {
+	e := header.ICMPv6(m.Upper())
+	if !f.outstanding(t.Sequence()) || e.Type() == header.TypePacketTooBig && !s.learn(e, quote) {
 		s.errorsRefused.Add(1)
 		return dataplane.LocalPort
-	}
-	if e.Type() == header.TypePacketTooBig {
-		mtu := int(min(e.Param(), 1<<16))
-		if mtu < header.MinMTU || mtu >= header.IPv6Size+int(quote.PayloadLength()) {
-			s.errorsRefused.Add(1)
-			return dataplane.LocalPort
-		}
-		s.paths.learn(id.remote.Addr(), mtu, now())
 	}
 	if !s.inbox.put(withoutExtensions(m)) {
 		return dataplane.LocalFull
 	}
 	return dataplane.None
+}
+
+// learn notes the MTU of a path, unless that can't be: a Packet Too Big has to be about
+// something that was too big, and can't say less than every link takes (RFC 8201 §4).
+func (s *Stack) learn(e header.ICMPv6, quote header.IPv6) bool {
+	mtu := int(min(e.Param(), 1<<16))
+	if mtu < header.MinMTU || mtu >= header.IPv6Size+int(quote.PayloadLength()) {
+		return false
+	}
+	s.paths.learn(quote.Destination(), mtu, now())
+	return true
 }
 
 // maxTCPHeader is with all the options there can be, RFC 9293 §3.1.
@@ -90,7 +106,7 @@ const maxTCPHeader = 60
 // withoutExtensions is a copy of a packet for gVisor: extension headers have been
 // processed. Its headers are a piece of their own: to look at one, gVisor copies all of
 // the piece in which that is, up to 64 kB.
-func withoutExtensions(m dataplane.Delivery) *stack.PacketBuffer {
+func withoutExtensions(m *dataplane.Delivery) *stack.PacketBuffer {
 	upper := m.Upper()
 	size := min(len(upper), maxTCPHeader)
 	ip := buffer.NewView(header.IPv6Size + size)

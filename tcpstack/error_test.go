@@ -171,15 +171,19 @@ func TestChecksum(t *testing.T) {
 }
 
 // Whatever comes in, the router goes on.
-func FuzzSegments(f *testing.F) {
+func FuzzDeliver(f *testing.F) {
 	f.Add(lab.TCP(hostA, routerA, 1000, 7, header.FlagSYN, nil))
 	f.Add(lab.TCP(hostA, routerA, 1000, 7, header.FlagACK|header.FlagPSH, []byte("x")))
 	f.Add(lab.ICMPv6(hostA, routerA, header.TypePacketTooBig, 0, 1280, lab.TCP(routerA, hostA, 7, 1000, header.FlagACK, nil)))
 	f.Add(lab.ICMPv6(hostA, routerA, header.TypeDestinationUnreachable, 4, 0, lab.TCP(routerA, hostA, 7, 1000, header.FlagACK, nil)))
+	f.Add(lab.UDP(hostA, routerA, 1000, 7, []byte("x")))
+	f.Add(lab.Options(lab.UDP(hostA, routerA, 1000, 7, nil), header.ProtoDestinationOptions))
+	f.Add(lab.ICMPv6(hostA, routerA, header.TypePacketTooBig, 0, 1280, lab.UDP(routerA, hostA, 7, 1000, random(1400))[:1232]))
 	f.Fuzz(func(t *testing.T, pkt []byte) {
 		s := newScene(t)
 		port := s.Attach("a", routerA+"/64")
 		s.listen(t, 7, tcpstack.Where{}, echo)
+		s.echoPacket(t, 7, tcpstack.Where{})
 		if len(pkt) >= header.IPv6Size { // so that it gets there
 			copy(pkt[8:], lab.Packet(hostA, routerA, 0, nil)[8:])
 			fix(pkt)
@@ -206,6 +210,9 @@ func fix(pkt []byte) {
 	case next == header.ProtoTCP && len(b) >= header.TCPSize:
 		header.TCP(b).SetChecksum(0)
 		header.TCP(b).SetChecksum(header.Checksum(src, dst, next, b))
+	case next == header.ProtoUDP && len(b) >= header.UDPSize:
+		header.UDP(b).SetChecksum(0)
+		header.UDP(b).SetChecksum(header.Checksum(src, dst, next, b))
 	case next == header.ProtoICMPv6 && len(b) >= header.ICMPv6Size:
 		header.ICMPv6(b).SetChecksum(0)
 		header.ICMPv6(b).SetChecksum(header.Checksum(src, dst, next, b))

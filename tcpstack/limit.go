@@ -19,6 +19,8 @@ type Limits struct {
 	FirstSYNs   int // a second from everybody, likewise; of more, those that are sent again
 	HalfOpen    int // per listener; from there on, SYN cookies
 
+	DatagramRate int // of UDP, a second from a /64, in the long run
+
 	// Closing is how long what was written is still sent when a connection has been
 	// closed. A peer that takes nothing may answer the probes of it without end.
 	Closing time.Duration
@@ -28,11 +30,12 @@ type Limits struct {
 var DefaultLimits = Limits{
 	Connections: 1024, PerSource: 128,
 	SYNRate: 100, FirstSYNs: 500, HalfOpen: 128,
-	Closing: 3 * time.Minute,
+	DatagramRate: 10_000,
+	Closing:      3 * time.Minute,
 }
 
-// A throttle limits the rate of SYNs by where they come from. It is of one size,
-// however many those are: some share a bucket.
+// A throttle limits the rate of SYNs, or of datagrams, by where they come from. It is of
+// one size, however many those are: some share a bucket.
 type throttle struct {
 	seed    maphash.Seed
 	buckets [1024]bucket

@@ -3,10 +3,7 @@ package tcpstack
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net"
-	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -15,10 +12,9 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
-)
 
-// ErrPortTaken means that somebody listens there.
-var ErrPortTaken = errors.New("port is taken")
+	"github.com/router6d/router6d/internal/header"
+)
 
 // Keepalive finds out within about three minutes that a peer has gone.
 const (
@@ -27,47 +23,16 @@ const (
 	keepaliveCount    = 8
 )
 
-// Where says what a listener takes. Both have to fit.
-type Where struct {
-	Addresses  []netip.Addr // of the router, to which it is; none: any
-	Interfaces []string     // through which it comes in; none: any
-}
-
-// A door is a port where somebody listens. It never changes.
-type door struct{ Where }
-
-func (d *door) admits(to netip.Addr, through string) bool {
-	return (len(d.Addresses) == 0 || slices.Contains(d.Addresses, to)) &&
-		(len(d.Interfaces) == 0 || slices.Contains(d.Interfaces, through))
-}
-
-// setDoor opens a port, or with nil closes it. It reports false if it is open.
-func (s *Stack) setDoor(port uint16, d *door) bool {
-	for {
-		old := s.doors.Load()
-		if d != nil && (*old)[port] != nil {
-			return false
-		}
-		next := maps.Clone(*old)
-		if next[port] = d; d == nil {
-			delete(next, port)
-		}
-		if s.doors.CompareAndSwap(old, &next) {
-			return true
-		}
-	}
-}
-
 // Listen takes connections to a port. The addresses need not be there, or there all
 // the time: who has not one now is not reached at it. What does not fit at is
 // answered as if nobody listened.
 func (s *Stack) Listen(port uint16, at Where) (net.Listener, error) {
 	l := &listener{s: s, port: port, closed: make(chan struct{})}
-	if !s.setDoor(port, &door{at}) {
+	if !s.openDoor(l.key(), &door{Where: at}) {
 		return nil, fmt.Errorf("listen on port %d: %w", port, ErrPortTaken)
 	}
 	if err := l.open(); err != nil {
-		s.setDoor(port, nil)
+		s.closeDoor(l.key())
 		return nil, err
 	}
 	return l, nil
@@ -82,6 +47,8 @@ type listener struct {
 	close  sync.Once
 	closed chan struct{}
 }
+
+func (l *listener) key() doorKey { return doorKey{header.ProtoTCP, l.port} }
 
 func (l *listener) open() error {
 	var err tcpip.Error
@@ -148,7 +115,7 @@ func (l *listener) Close() error {
 	l.close.Do(func() {
 		close(l.closed)
 		l.ep.Close()
-		l.s.setDoor(l.port, nil)
+		l.s.closeDoor(l.key())
 	})
 	return nil
 }

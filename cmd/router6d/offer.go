@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -24,36 +25,74 @@ func (d *daemon) offer(c config.Services) error {
 		if err != nil {
 			return fmt.Errorf("service http: %w", err)
 		}
-		d.services = append(d.services, server{"service http", s.Run})
+		d.add("http", config.TCP, s.Run)
 	}
-	for _, x := range []struct {
-		name  string
-		c     *config.Service
-		serve func(net.Conn) error
-	}{
-		{"echo", c.Echo, service.Echo},
-		{"discard", c.Discard, service.Discard},
-		{"chargen", c.Chargen, service.Chargen},
+	for _, x := range []small{
+		{"echo", c.Echo, service.Echo, service.EchoPacket, true},
+		{"discard", c.Discard, service.Discard, service.DiscardPacket, false},
+		{"chargen", c.Chargen, service.Chargen, nil, false},
 	} {
-		if x.c == nil {
+		if x.Service == nil {
 			continue
 		}
-		l, err := d.listen(x.name, x.c)
-		if err != nil {
+		if err := d.offerSmall(x); err != nil {
 			return err
 		}
-		run := func(ctx context.Context) error { return service.Run(ctx, l, x.serve) }
-		d.services = append(d.services, server{"service " + x.name, run})
 	}
 	return nil
 }
 
+// A small service is one of package service.
+type small struct {
+	name string
+	*config.Service
+	serve  func(net.Conn) error
+	packet func(net.PacketConn, []byte, net.Addr) // nil: not over UDP
+
+	answers bool // each datagram: not those of other servers, or the two might never end
+}
+
+// offerSmall offers a service over each of its protocols.
+func (d *daemon) offerSmall(x small) error {
+	if slices.Contains(x.Protocols, config.TCP) {
+		l, err := d.listen(x.name, x.Service)
+		if err != nil {
+			return err
+		}
+		d.add(x.name, config.TCP, func(ctx context.Context) error { return service.Run(ctx, l, x.serve) })
+	}
+	if slices.Contains(x.Protocols, config.UDP) {
+		at := where(x.Service)
+		at.NoSystemPorts = x.answers
+		c, err := d.r.Transport.ListenPacket(x.Port, at)
+		if err != nil {
+			return fmt.Errorf("service %s: %w", x.name, err)
+		}
+		d.offered(x.name, config.UDP, x.Service)
+		d.add(x.name, config.UDP, func(ctx context.Context) error { return service.RunPackets(ctx, c, x.packet) })
+	}
+	return nil
+}
+
+// add has a service run with the daemon.
+func (d *daemon) add(name string, over config.Transport, run func(context.Context) error) {
+	d.services = append(d.services, server{fmt.Sprintf("service %s over %s", name, over), run})
+}
+
 func (d *daemon) listen(name string, c *config.Service) (net.Listener, error) {
-	l, err := d.r.TCP.Listen(c.Port, tcpstack.Where{Addresses: c.Addresses, Interfaces: c.Interfaces})
+	l, err := d.r.Transport.Listen(c.Port, where(c))
 	if err != nil {
 		return nil, fmt.Errorf("service %s: %w", name, err)
 	}
-	d.log.Info("service offered", zap.String("service", name), zap.Uint16("port", c.Port),
-		zap.Stringers("addresses", c.Addresses), zap.Strings("interfaces", c.Interfaces))
+	d.offered(name, config.TCP, c)
 	return l, nil
+}
+
+func where(c *config.Service) tcpstack.Where {
+	return tcpstack.Where{Addresses: c.Addresses, Interfaces: c.Interfaces}
+}
+
+func (d *daemon) offered(name string, over config.Transport, c *config.Service) {
+	d.log.Info("service offered", zap.String("service", name), zap.String("protocol", string(over)), zap.Uint16("port", c.Port),
+		zap.Stringers("addresses", c.Addresses), zap.Strings("interfaces", c.Interfaces))
 }

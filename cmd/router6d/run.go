@@ -128,7 +128,7 @@ func (d *daemon) measure(c config.Metrics) (err error) {
 func (d *daemon) metrics() *metrics.Metrics {
 	if d.measured == nil {
 		d.measured = metrics.New(metrics.Source{
-			Loop: d.r.Loop, Interfaces: d.r.Interfaces, FIB: d.r.FIB, Plane: d.r.Plane, TCP: d.r.TCP,
+			Loop: d.r.Loop, Interfaces: d.r.Interfaces, FIB: d.r.FIB, Plane: d.r.Plane, Transport: d.r.Transport,
 		})
 		d.r.OnDetach, d.r.Loop.OnGrace = d.measured.Detached, d.measured.Grace
 	}

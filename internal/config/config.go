@@ -35,15 +35,25 @@ type Services struct {
 	HTTP    *HTTP
 	Echo    *Service // sends back what it gets, RFC 862
 	Discard *Service // takes what it gets, RFC 863
-	Chargen *Service // sends without end, RFC 864
+	Chargen *Service // sends without end, RFC 864; never over UDP
 }
 
 // Service is where a service is offered. There is an address or an interface at least.
 type Service struct {
-	Port       uint16       // no two services have the same
+	Protocols  []Transport  // over which it is offered, in order; one at least
+	Port       uint16       // of each; no two services have the same
 	Addresses  []netip.Addr // of the router, at which it is; none: at any
 	Interfaces []string     // through which it is reached; none: through any
 }
+
+// Transport is what a service is offered over.
+type Transport string
+
+// The transports.
+const (
+	TCP Transport = "tcp"
+	UDP Transport = "udp"
+)
 
 // HTTP is the API, the metrics and the status page.
 type HTTP struct {

@@ -53,19 +53,29 @@ func (d *decoder) metrics(n *node, m *Metrics) {
 }
 
 func (d *decoder) services(n *node, s *Services) {
-	one := func(dst **Service, port uint16) func(*node) {
+	one := func(dst **Service, port uint16, transport func(string) (Transport, error)) func(*node) {
 		return func(n *node) {
-			*dst = &Service{Port: port}
-			d.section(n, d.service(*dst))
-			d.checkService(n, *dst)
+			x := &Service{Protocols: []Transport{TCP}, Port: port}
+			d.section(n, append(d.service(x), field{"protocols", func(n *node) { x.Protocols = d.protocols(n, transport) }}))
+			d.checkService(n, x)
+			*dst = x
 		}
 	}
 	d.section(n, []field{
 		{"http", func(n *node) { s.HTTP = d.http(n) }},
-		{"echo", one(&s.Echo, DefaultEcho)},
-		{"discard", one(&s.Discard, DefaultDiscard)},
-		{"chargen", one(&s.Chargen, DefaultChargen)},
+		{"echo", one(&s.Echo, DefaultEcho, parseTransport)},
+		{"discard", one(&s.Discard, DefaultDiscard, parseTransport)},
+		{"chargen", one(&s.Chargen, DefaultChargen, parseChargenTransport)},
 	})
+}
+
+func (d *decoder) protocols(n *node, parse func(string) (Transport, error)) []Transport {
+	all := each(d, n, "a protocol", parse, once[Transport]("protocol"))
+	if len(n.items) == 0 && n.kind != scalar {
+		d.fail(n.key, n, wrong("write protocols: [tcp, udp], or remove it: then it is tcp", "found no protocol"))
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 func (d *decoder) service(s *Service) []field {
@@ -91,13 +101,16 @@ func (d *decoder) checkService(n *node, s *Service) {
 	if len(s.Addresses)+len(s.Interfaces) == 0 {
 		d.fail(n.key, n, wrong("write interfaces: [red], addresses: [2001:db8:1::1], or both", "a service says where it is offered"))
 	}
-	if err := d.claims.port(s.Port, n.key.line); err != nil {
-		d.fail(n.key, n, err)
+	for _, p := range s.Protocols {
+		if err := d.claims.port(p, s.Port, n.key.line); err != nil {
+			d.fail(n.key, n, err)
+			return
+		}
 	}
 }
 
 func (d *decoder) http(n *node) *HTTP {
-	h := &HTTP{Service: Service{Port: DefaultHTTP}}
+	h := &HTTP{Service: Service{Protocols: []Transport{TCP}, Port: DefaultHTTP}}
 	if n.get("certificate") != nil {
 		h.Port = DefaultHTTPS
 	}

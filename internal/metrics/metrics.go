@@ -23,7 +23,7 @@ type Source struct {
 	Interfaces *ifmgr.Manager
 	FIB        *fib.Table
 	Plane      *dataplane.Plane
-	TCP        *tcpstack.Stack // nil: there is none
+	Transport  *tcpstack.Stack // nil: there is none
 }
 
 // Metrics is everything there is to tell about one router.

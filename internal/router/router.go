@@ -29,7 +29,7 @@ type Router struct {
 	FIB        *fib.Table
 	RIB        *rib.RIB
 	Plane      *dataplane.Plane
-	TCP        *tcpstack.Stack // nil: the router offers nothing
+	Transport  *tcpstack.Stack // TCP and UDP of its own; nil: the router offers nothing
 
 	// OnDetach, if set before Start, is called with every ledger, in a turn.
 	OnDetach func(ifmgr.Result)
@@ -73,18 +73,18 @@ func New(cfg *config.Config, log *zap.Logger) (*Router, error) {
 	})
 	if len(cfg.Services.All()) > 0 {
 		var err error
-		if r.TCP, err = tcpstack.New(r.Plane, tcpstack.DefaultLimits); err != nil {
+		if r.Transport, err = tcpstack.New(r.Plane, tcpstack.DefaultLimits); err != nil {
 			return nil, err
 		}
-		table.Changed = r.TCP.Changed
+		table.Changed = r.Transport.Changed
 	}
 	var err error
 	r.watch, err = ifmgr.NewWatch(ifs, r.keeper.Try)
 	if errors.Is(err, fs.ErrPermission) {
 		err = fmt.Errorf("hear of devices: needs root, or CAP_NET_ADMIN: %w", fs.ErrPermission)
 	}
-	if err != nil && r.TCP != nil {
-		r.TCP.Close()
+	if err != nil && r.Transport != nil {
+		r.Transport.Close()
 	}
 	return r, err
 }

@@ -56,7 +56,7 @@ var flapping = flag.Duration("flapping", 8*time.Second, "how long an interface f
 // send.
 func TestTimersOverFlappingInterface(t *testing.T) {
 	s := newStageWith(t, detachTimeout(), func(c *config.Config) {
-		c.Services.Discard = &config.Service{Port: config.DefaultDiscard, Interfaces: []string{"west"}}
+		c.Services.Discard = &config.Service{Protocols: []config.Transport{config.TCP}, Port: config.DefaultDiscard, Interfaces: []string{"west"}}
 	})
 	s.must(s.home.AddAddress("lo", netip.PrefixFrom(tcpFar, 128)))
 	s.route("2001:db8:fa::/64", "flap", 0)
@@ -276,7 +276,7 @@ func transfer(c net.Conn, n uint64, stop <-chan struct{}) error {
 // dial begins a connection, and waits until it was accepted: a kernel forgets one
 // that is half open when it has no route.
 func (f *tcpFlapper) dial(ctx context.Context, from netip.Addr) (net.Conn, error) {
-	d := tcpstack.Dialer{Stack: f.s.r.TCP, From: from}
+	d := tcpstack.Dialer{Stack: f.s.r.Transport, From: from}
 	c, err := d.DialContext(ctx, f.digests)
 	if err != nil {
 		return nil, err
@@ -290,7 +290,7 @@ func (f *tcpFlapper) dial(ctx context.Context, from netip.Addr) (net.Conn, error
 const accepted = '!'
 
 func (f *tcpFlapper) judge(done int64) {
-	t, st := f.s.t, f.s.r.TCP.Stats()
+	t, st := f.s.t, f.s.r.Transport.Stats()
 	dead := f.s.r.Plane.Stats().DeadLookups
 	f.readers.Wait()
 	t.Logf("%d flaps, %d of %d transfers complete, %d segments right, %d wrong, %d sent again, %d that had waited, %d dead lookups",
