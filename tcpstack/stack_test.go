@@ -135,12 +135,14 @@ func TestHopLimitOfWhatWaits(t *testing.T) {
 	s.Route("::/0", lab.Dev("wan"))
 	wan := s.Attach("wan")
 	p.connect(wan)
-	serve(t, p.listen(7), echo)
+	accepted := make(chan struct{})
+	serve(t, p.listen(7), func(c net.Conn) { close(accepted); echo(c) })
 	c, err := (&tcpstack.Dialer{Stack: s.tcp}).DialContext(t.Context(), netip.AddrPortFrom(p.addr, 7))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
+	<-accepted // all that was sent with another one is there
 	wan.Detach()
 	if _, err := c.Write([]byte("ping")); err != nil {
 		t.Fatal(err)
