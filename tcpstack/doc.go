@@ -13,8 +13,8 @@
 //	                                                      MTU, source
 //
 // A segment that finds no way is kept, one for each connection, and sent again when
-// the FIB has changed: a connection waits for a redial, and goes on at once when
-// that is through.
+// the FIB has changed, until the peer has it: a connection waits for a redial, and goes
+// on when that is through, whatever TCP's timer has backed off to.
 //
 // Files in reading order: stack.go, options.go, endpoint.go (gVisor's link), inbox.go,
 // deliver.go (the way in), send.go (the way out), flow.go, wait.go, pathmtu.go,
