@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -93,11 +92,10 @@ func limitFiles(t *testing.T, n uint64) (lift func()) {
 
 // A flapper is one name whose interface never lives long.
 type flapper struct {
-	s      *stage
-	tags   *netlab.Tags
-	newest atomic.Int64 // incarnation that is attached, or was last
-	flaps  int
-	freed  atomic.Bool // workers are held no more
+	s    *stage
+	tags *netlab.Tags
+	holder
+	flaps int
 }
 
 // target is the newest incarnation, or one of those before it.
@@ -107,14 +105,6 @@ func (f *flapper) target(n int) (netip.Addr, uint64) {
 		return netip.Addr{}, 0
 	}
 	return netlab.End(netlab.Wire(firstTag+int(number)), 2), uint64(number)
-}
-
-// hold lasts until the incarnation that a worker may have found has been replaced.
-func (f *flapper) hold() {
-	found := f.newest.Load()
-	for began := time.Now(); time.Since(began) < holdMost && !f.freed.Load() && f.newest.Load() == found; {
-		time.Sleep(time.Millisecond)
-	}
 }
 
 func (f *flapper) flap(life, during time.Duration) {
