@@ -10,8 +10,8 @@ import (
 	"github.com/router6d/router6d/internal/link"
 )
 
-// ownHopLimit in a packet of the router's own stands for that of the interface
-// it leaves through, which only the lookup that sends it can tell.
+// ownHopLimit in a packet of the router's own stands for that of the route it takes,
+// or else of the interface it leaves through. Only the lookup that sends it can tell.
 const ownHopLimit = 0
 
 // An answer is the ICMPv6 error that a reason for refusing calls for.

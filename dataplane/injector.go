@@ -32,8 +32,7 @@ func (p *Plane) NewInjector(name string) *Injector {
 }
 
 // Inject sends the packet in b, of which it makes a copy. A hop limit of zero is
-// replaced by that of the interface it leaves through. Nil means that a device
-// took it.
+// replaced by that of the way it takes. Nil means that a device took it.
 func (j *Injector) Inject(b []byte) error {
 	pkt, ok := header.ParseIPv6(b)
 	if !ok {

@@ -8,6 +8,7 @@ import (
 	"github.com/router6d/router6d/internal/header"
 	"github.com/router6d/router6d/internal/lab"
 	"github.com/router6d/router6d/internal/loop"
+	"github.com/router6d/router6d/rib"
 )
 
 // A router decrements the hop limit, and changes nothing else.
@@ -368,7 +369,7 @@ func TestRFC4443_4_2_EchoReply(t *testing.T) {
 	})
 }
 
-// The hop limit of what the router sends is that of the way out.
+// The hop limit of what the router sends is that of the route, or else of the interface.
 func TestOwnHopLimit(t *testing.T) {
 	r := lab.New(t)
 	s := lab.Settings("a", routerA+"/64", linkA+"/64")
@@ -390,6 +391,15 @@ func TestOwnHopLimit(t *testing.T) {
 	check(b, 64)
 	a.Send(udp(hostA, elsewhere))
 	check(a, 17)
+	r.Route(hostA+"/128", rib.Paths{{Iface: "a", HopLimit: 9}})
+	a.Send(lab.Echo(hostA, routerA, 1, 1, nil))
+	check(a, 9)
+	a.Send(udp(hostA, elsewhere))
+	check(a, 9)
+	a.Send(lab.Echo(peerA, linkA, 1, 1, nil)) // takes no route
+	check(a, 17)
+	b.Send(udp(hostB, hostA)) // is not the router's own
+	check(a, 63)
 }
 
 // The subnet-router anycast address is the router's, and answers from one that

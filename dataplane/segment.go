@@ -13,7 +13,7 @@ import (
 // A Segment is what the router's own TCP has to send. It says nothing of where: all
 // of that is looked up when it is sent. Borrowed.
 type Segment struct {
-	Pieces [][]byte // IPv6 header first; a hop limit of zero leaves it to the interface
+	Pieces [][]byte // IPv6 header first; a hop limit of zero leaves it to the way out
 
 	// Checksum is the offset of a TCP header whose checksum is still that of the
 	// pseudo-header alone; zero: it is complete. Such a segment may have any length:

@@ -106,7 +106,7 @@ func (f *fixture) nexthop(t *loop.Turn, id ifmgr.ID, gw string, weight uint8) *f
 	if gw != "" {
 		a = netip.MustParseAddr(gw)
 	}
-	return fib.NewNexthop(h, a, weight)
+	return fib.NewNexthop(h, a, weight, 0)
 }
 
 // held is how many nexthops are left, once nobody looks at old ones.

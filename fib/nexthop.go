@@ -15,14 +15,15 @@ type Nexthop struct {
 	gw     netip.Addr
 	target [16]byte // gw once more, for senders
 	weight uint8
+	limit  uint8  // hop limit of the route; zero: the interface's
 	key    uint64 // of the flows it attracts, see fill
 }
 
 // NewNexthop leads to gw on the interface of h, or to the packet's destination
-// itself if gw is zero. Weight is its share among others; zero means one.
-// NewNexthop takes h.
-func NewNexthop(h *ifmgr.Handle, gw netip.Addr, weight uint8) *Nexthop {
-	return &Nexthop{h, h.Port(), gw, gw.As16(), max(weight, 1), memberKey(h.Name(), gw)}
+// itself if gw is zero. Weight is its share among others; zero means one. HopLimit is
+// that of the router's own packets; zero leaves it to the interface. NewNexthop takes h.
+func NewNexthop(h *ifmgr.Handle, gw netip.Addr, weight, hopLimit uint8) *Nexthop {
+	return &Nexthop{h, h.Port(), gw, gw.As16(), max(weight, 1), hopLimit, memberKey(h.Name(), gw)}
 }
 
 // Port is where packets are sent.
@@ -37,8 +38,17 @@ func (n *Nexthop) Name() string { return n.h.Name() }
 // MTU is the size in bytes of the largest packet the interface takes.
 func (n *Nexthop) MTU() int { return n.h.MTU() }
 
-// HopLimit is that of the router's own packets on this way.
-func (n *Nexthop) HopLimit() uint8 { return n.h.HopLimit() }
+// HopLimit is that of the router's own packets on this way: the route's, or else the
+// interface's as it is now.
+func (n *Nexthop) HopLimit() uint8 {
+	if n.limit != 0 {
+		return n.limit
+	}
+	return n.h.HopLimit()
+}
+
+// RouteHopLimit is the hop limit of the route; zero if it has none.
+func (n *Nexthop) RouteHopLimit() uint8 { return n.limit }
 
 // Gateway is the router to send to; zero if the destination is on link.
 func (n *Nexthop) Gateway() netip.Addr { return n.gw }

@@ -118,7 +118,7 @@ func (f *fixture) try(u Update) (err error) {
 }
 
 // static sets routes written as "2001:db8::/32 via fe80::1 dev eth0, dev eth1
-// weight 2", "… local dev eth0" or "… blackhole".
+// weight 2 hop-limit 9", "… local dev eth0" or "… blackhole".
 func (f *fixture) static(routes ...string) {
 	f.t.Helper()
 	u := Update{Source: Static}
@@ -154,6 +154,8 @@ func parseTarget(s string) Target {
 				p.Iface = w[i+1]
 			case "weight":
 				_, _ = fmt.Sscan(w[i+1], &p.Weight)
+			case "hop-limit":
+				_, _ = fmt.Sscan(w[i+1], &p.HopLimit)
 			}
 		}
 		paths = append(paths, p)
@@ -177,18 +179,21 @@ func (f *fixture) answerIn(t *loop.Turn, dst netip.Addr) string {
 		if nh.Withdrawn() != 0 {
 			f.t.Errorf("lookup of %v finds %s, withdrawn in %d", dst, nh.Name(), nh.Withdrawn())
 		}
-		hops = append(hops, hopText(nh.Name(), nh.Gateway(), nh.Weight()))
+		hops = append(hops, hopText(nh.Name(), nh.Gateway(), nh.Weight(), nh.RouteHopLimit()))
 	}
 	return answerText(g.Verdict(), hops)
 }
 
-func hopText(name string, gw netip.Addr, weight uint8) string {
+func hopText(name string, gw netip.Addr, weight, limit uint8) string {
 	s := " " + name
 	if gw.IsValid() {
 		s += "/" + gw.String()
 	}
 	if weight > 1 {
 		s += fmt.Sprintf("*%d", weight)
+	}
+	if limit > 0 {
+		s += fmt.Sprintf("^%d", limit)
 	}
 	return s
 }

@@ -29,7 +29,7 @@ func (m *model) answer(dst netip.Addr) string {
 		if hops, _ := m.hops(o.Target, nil); len(hops) > 0 {
 			var text []string
 			for _, h := range hops {
-				text = append(text, hopText(h.iface, h.gw, h.weight))
+				text = append(text, hopText(h.iface, h.gw, h.weight, h.limit))
 			}
 			return answerText(o.Target.verdict(), text)
 		}
@@ -60,6 +60,7 @@ type modelHop struct {
 	iface  string
 	gw     netip.Addr
 	weight uint8
+	limit  uint8
 }
 
 // hops is where a target leads. A loop, or a gateway too many routes away, ends
@@ -83,6 +84,7 @@ func (m *model) hops(target Target, seen []string) (hops []modelHop, hopeless bo
 			i := slices.IndexFunc(hops, func(o modelHop) bool { return o.iface == h.iface && o.gw == h.gw })
 			if i >= 0 {
 				hops[i].weight += h.weight
+				hops[i].limit = max(hops[i].limit, h.limit)
 			} else {
 				hops = append(hops, h)
 			}
@@ -94,7 +96,7 @@ func (m *model) hops(target Target, seen []string) (hops []modelHop, hopeless bo
 func (m *model) path(p Path, seen []string) (hops []modelHop, hopeless bool) {
 	if p.Iface != "" {
 		if m.up[p.Iface] {
-			hops = []modelHop{{p.Iface, p.Gateway, p.Weight}}
+			hops = []modelHop{{p.Iface, p.Gateway, p.Weight, p.HopLimit}}
 		}
 		return hops, false
 	}
@@ -117,6 +119,9 @@ func (m *model) path(p Path, seen []string) (hops []modelHop, hopeless bool) {
 				h.gw = p.Gateway
 			}
 			h.weight *= p.Weight
+			if p.HopLimit != 0 {
+				h.limit = p.HopLimit
+			}
 			hops = append(hops, h)
 		}
 		return hops, false
@@ -165,7 +170,7 @@ func (j *journey) target() Target {
 	}
 	var paths Paths
 	for range 1 + j.n(3) {
-		p := Path{Weight: uint8(1 + j.n(2))}
+		p := Path{Weight: uint8(1 + j.n(2)), HopLimit: uint8(j.n(3))}
 		if j.n(2) == 0 {
 			p.Iface = pick(j, ifaces)
 		}

@@ -1,6 +1,7 @@
 package rib
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
@@ -17,6 +18,7 @@ type hop struct {
 	id     ifmgr.ID
 	gw     netip.Addr
 	weight uint8
+	limit  uint8 // hop limit of the route; zero: the interface's
 }
 
 // A cause is why a path leads nowhere. The greater one is the worse.
@@ -89,7 +91,7 @@ func (r *RIB) direct(p Path) ([]hop, cause) {
 	if !up {
 		return nil, cause{kind: noInterface, iface: p.Iface}
 	}
-	return []hop{{id, p.Gateway, p.Weight}}, cause{}
+	return []hop{{id, p.Gateway, p.Weight, p.HopLimit}}, cause{}
 }
 
 // gateway resolves a path by the routes to its gateway, as a lookup would go;
@@ -131,7 +133,7 @@ func (r *RIB) firstLive(e *entry, seen []*slot) (hops []hop, answers bool, c cau
 }
 
 // onward is the hops that path p takes to its gateway: to the gateway itself
-// where it is on link.
+// where it is on link, and with the hop limit of the gateway's route if p has none.
 func onward(hops []hop, p Path) []hop {
 	hops = slices.Clone(hops)
 	for i := range hops {
@@ -139,16 +141,19 @@ func onward(hops []hop, p Path) []hop {
 			hops[i].gw = p.Gateway
 		}
 		hops[i].weight = uint8(min(255, uint(hops[i].weight)*uint(p.Weight)))
+		hops[i].limit = cmp.Or(p.HopLimit, hops[i].limit)
 	}
 	return hops
 }
 
-// merge adds hops to all. Two paths that come to the same way out add up.
+// merge adds hops to all. Two paths that come to the same way out add up, with the
+// greater hop limit: what could go further arrives.
 func merge(all, hops []hop) []hop {
 	for _, h := range hops {
 		i := slices.IndexFunc(all, func(o hop) bool { return o.id == h.id && o.gw == h.gw })
 		if i >= 0 {
 			all[i].weight = uint8(min(255, uint(all[i].weight)+uint(h.weight)))
+			all[i].limit = max(all[i].limit, h.limit)
 		} else if len(all) < fib.MaxNexthops {
 			all = append(all, h)
 		}
@@ -177,7 +182,7 @@ func (r *RIB) resolveAgain(t *loop.Turn, x *fib.Txn) {
 }
 
 func leadsTo(n *fib.Nexthop, h hop) bool {
-	return n.ID() == h.id && n.Gateway() == h.gw && n.Weight() == h.weight
+	return n.ID() == h.id && n.Gateway() == h.gw && n.Weight() == h.weight && n.RouteHopLimit() == h.limit
 }
 
 // nexthops makes hops real: by those the group has, or by taking hold of the
@@ -189,7 +194,7 @@ func (r *RIB) nexthops(t *loop.Turn, have []*fib.Nexthop, hops []hop) []*fib.Nex
 		if i >= 0 {
 			nhs = append(nhs, have[i])
 		} else if handle, err := r.ifs.Acquire(t, h.id, ifmgr.Route); err == nil {
-			nhs = append(nhs, fib.NewNexthop(handle, h.gw, h.weight))
+			nhs = append(nhs, fib.NewNexthop(handle, h.gw, h.weight, h.limit))
 		}
 	}
 	return nhs

@@ -3,6 +3,7 @@ package rib
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"strings"
 	"testing"
@@ -90,6 +91,24 @@ func TestRecursion(t *testing.T) {
 			"equal paths to the gateway are shared by weight",
 			[]string{"2001:db8:e::/48 via fe80::2 dev eth1 weight 3, via " + gw, "2001:db8:f::/48 via 2001:db8:e::1 weight 2"},
 			"forward eth0/" + gw + "*2 eth1/fe80::2*6", "",
+		},
+		{
+			"a hop limit wins over that of the gateway's route",
+			[]string{"2001:db8:e::/48 via fe80::2 dev eth1 hop-limit 9", "2001:db8:f::/48 via 2001:db8:e::1 hop-limit 7"},
+			"forward eth1/fe80::2^7", "",
+		},
+		{
+			"without one it is that of the gateway's route",
+			[]string{"2001:db8:e::/48 via fe80::2 dev eth1 hop-limit 9", "2001:db8:f::/48 via 2001:db8:e::1"},
+			"forward eth1/fe80::2^9", "",
+		},
+		{
+			"of two that come to the same way out it is the greater",
+			[]string{
+				"2001:db8:d::/48 via fe80::2 dev eth1 hop-limit 9", "2001:db8:e::/48 via fe80::2 dev eth1",
+				"2001:db8:f::/48 via 2001:db8:d::1, via 2001:db8:e::1",
+			},
+			"forward eth1/fe80::2*2^9", "",
 		},
 		{"one of two gateways", []string{"2001:db8:f::/48 via " + gw + ", via 2001:db9::1"}, "forward eth0/" + gw, "gateway 2001:db9::1 unreachable"},
 		{"the default route leads to no gateway", []string{"::/0 dev eth1", "2001:db8:f::/48 via 2001:db9::1"}, "forward eth1", "gateway 2001:db9::1 unreachable"},
@@ -191,6 +210,48 @@ func TestEqualTargetsShareASlot(t *testing.T) {
 			t.Errorf("groups = %+v, want one with 2 routes and 2 nexthops", groups)
 		}
 	})
+}
+
+// Routes that differ in the hop limit alone have a slot each, and deal flows alike.
+func TestHopLimitMovesNoFlow(t *testing.T) {
+	f := newFixture(t)
+	id := f.attach("eth0", true)
+	f.attach("eth1", true)
+	flows := func(p string) (names [256]string, limits map[string]uint8) {
+		limits = map[string]uint8{}
+		f.turn(func(turn *loop.Turn) {
+			a := netip.MustParseAddr(p).As16()
+			g := f.fib.Snapshot(turn).Lookup(&a)
+			for i := range names {
+				nh := g.Nexthop(uint32(i) << 24)
+				names[i], limits[nh.Name()] = nh.Name(), nh.HopLimit()
+			}
+		})
+		return names, limits
+	}
+	f.static("2001:db8:1::/48 dev eth0, dev eth1 weight 2", "2001:db8:2::/48 dev eth0, dev eth1 weight 2 hop-limit 9")
+	f.turn(func(turn *loop.Turn) { f.ifs.SetHopLimit(turn, id, 33) })
+	one, limits := flows("2001:db8:1::1")
+	if want := map[string]uint8{"eth0": 33, "eth1": 64}; !maps.Equal(limits, want) {
+		t.Errorf("hop limits = %v, want %v: the interfaces'", limits, want)
+	}
+	two, limits := flows("2001:db8:2::1")
+	if want := map[string]uint8{"eth0": 33, "eth1": 9}; !maps.Equal(limits, want) {
+		t.Errorf("hop limits = %v, want %v: the route's, where it has one", limits, want)
+	}
+	if one != two {
+		t.Error("a flow moves with the hop limit")
+	}
+}
+
+// A route follows that of its gateway when the hop limit is all that changes there.
+func TestHopLimitOfTheGatewaysRouteChanges(t *testing.T) {
+	f := newFixture(t)
+	f.attach("eth0", true)
+	for _, limit := range []string{" hop-limit 9", " hop-limit 7", ""} {
+		f.static("2001:db8:e::/48 via fe80::2 dev eth0"+limit, "2001:db8:f::/48 via 2001:db8:e::1")
+		f.want("2001:db8:f::1 forward eth0/fe80::2" + strings.Replace(limit, " hop-limit ", "^", 1))
+	}
 }
 
 func TestBadUpdatesChangeNothing(t *testing.T) {

@@ -25,6 +25,9 @@ type Path struct {
 	Iface   string     // empty: where other routes say the gateway is
 	Gateway netip.Addr // zero: the destination is on link
 	Weight  uint8      // share among the paths; zero means one
+	// HopLimit is that of the router's own packets. Zero: that of the route to the
+	// gateway, or else the interface's.
+	HopLimit uint8
 }
 
 // Local is the router itself, by an address of one of its interfaces.
@@ -37,7 +40,7 @@ func (Paths) verdict() fib.Verdict    { return fib.Forward }
 func (Local) verdict() fib.Verdict    { return fib.Deliver }
 func (r Refuse) verdict() fib.Verdict { return r.Verdict }
 
-// String is as in "via fe80::1 dev ppp0 weight 2, dev eth1".
+// String is as in "via fe80::1 dev ppp0 weight 2, dev eth1 hop-limit 9".
 func (p Paths) String() string { return string(p.appendText(nil)) }
 
 // String is as in "local dev eth1".
@@ -74,6 +77,9 @@ func (p Path) appendText(b []byte) []byte {
 	}
 	if p.Weight > 1 {
 		b = strconv.AppendUint(append(b, " weight "...), uint64(p.Weight), 10)
+	}
+	if p.HopLimit > 0 {
+		b = strconv.AppendUint(append(b, " hop-limit "...), uint64(p.HopLimit), 10)
 	}
 	return b
 }

@@ -20,7 +20,7 @@ import (
 type Dialer struct {
 	Stack    *Stack
 	From     netip.Addr // zero: an address of the interface that leads there
-	HopLimit uint8      // of what is sent; zero: that of the interface it leaves through
+	HopLimit uint8      // of what is sent; zero: that of the way it takes
 }
 
 // DialContext connects. That there is no route, or that the router has not the

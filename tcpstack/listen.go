@@ -199,9 +199,15 @@ func (c *Conn) giveUpAfter(d time.Duration) {
 	_ = c.ep.SetSockOpt(&o) // can't fail
 }
 
-// SetHopLimit sets the hop limit of what is sent; zero leaves it to the interface it
-// leaves through.
-func (c *Conn) SetHopLimit(n uint8) error { return setHopLimit(c.ep, n) }
+// SetHopLimit sets the hop limit of what is sent; zero leaves it to the way it takes:
+// to the route, or else to the interface.
+func (c *Conn) SetHopLimit(n uint8) error {
+	err := setHopLimit(c.ep, n) // when it returns, nothing with the old one is on its way
+	if err == nil {
+		c.flow.setHopLimit(n)
+	}
+	return err
+}
 
 func setHopLimit(ep tcpip.Endpoint, n uint8) error {
 	limit := int(n)

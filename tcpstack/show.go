@@ -18,7 +18,7 @@ type Connection struct {
 	Local, Remote netip.AddrPort // Remote is zero for a listener
 	State         string         // RFC 9293 §3.3.2, in lower case
 	Passive       bool           // the peer began it
-	Way           dataplane.Way  // where its segments leave now
+	Way           dataplane.Way  // where its segments leave now, and with which hop limit
 	PathMTU       int            // of the path to the peer, if it is narrower than the way out; zero: unknown
 	Waits         dataplane.Drop // why its last segment was not sent; None: it was
 	Since         time.Time      // of Waits
@@ -51,6 +51,9 @@ func (s *Stack) connection(ep pair, at time.Time) Connection {
 	var info tcpip.TCPInfoOption
 	if err := ep.GetSockOpt(&info); err == nil {
 		c.RTT, c.RTO, c.Window = info.RTT, info.RTO, int(info.SndCwnd)
+	}
+	if own, err := ep.GetSockOptInt(tcpip.IPv6HopLimitOption); err == nil && own > 0 && c.Way.HopLimit != 0 {
+		c.Way.HopLimit = uint8(own)
 	}
 	if f := s.flows.find(ep.id); f != nil {
 		f.mu.Lock()

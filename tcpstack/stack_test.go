@@ -18,6 +18,7 @@ import (
 	"github.com/router6d/router6d/internal/header"
 	"github.com/router6d/router6d/internal/lab"
 	"github.com/router6d/router6d/internal/loop"
+	"github.com/router6d/router6d/rib"
 	"github.com/router6d/router6d/tcpstack"
 )
 
@@ -74,8 +75,8 @@ func TestDialWithoutRoute(t *testing.T) {
 	}
 }
 
-// A segment carries the hop limit of the interface it leaves through, as it is then;
-// an explicit one is kept.
+// A segment carries the hop limit of its route, or else of the interface it leaves
+// through, as it is then; an explicit one is kept. What is shown is what is sent.
 func TestHopLimit(t *testing.T) {
 	s := newScene(t)
 	p := newPeer(t, hostA, 1500)
@@ -89,6 +90,9 @@ func TestHopLimit(t *testing.T) {
 		t.Helper()
 		if got := seen.Load(); got != limit {
 			t.Errorf("hop limit = %d, want %d", got, limit)
+		}
+		if all := s.tcp.Connections(); len(all) != 1 || all[0].Way.HopLimit != uint8(limit) {
+			t.Errorf("connections = %+v, want one with hop limit %d", all, limit)
 		}
 	}
 	serve(t, p.listen(7), echo)
@@ -108,11 +112,57 @@ func TestHopLimit(t *testing.T) {
 	s.Turn(func(turn *loop.Turn) { s.Interfaces.SetHopLimit(turn, port.ID, 33) })
 	ping()
 	want(33)
+	s.Route(hostA+"/128", rib.Paths{{Iface: "a", HopLimit: 9}})
+	ping()
+	want(9)
 	if err := c.SetHopLimit(200); err != nil {
 		t.Fatal(err)
 	}
 	ping()
 	want(200)
+	if err := c.SetHopLimit(0); err != nil {
+		t.Fatal(err)
+	}
+	ping()
+	want(9)
+}
+
+// What waits for a way is sent with the hop limit that the connection has by then.
+func TestHopLimitOfWhatWaits(t *testing.T) {
+	s := newScene(t)
+	s.Attach("lan", routerB+"/64")
+	p := newPeer(t, "2001:db8:f::1", 1500)
+	s.Route("::/0", lab.Dev("wan"))
+	wan := s.Attach("wan")
+	p.connect(wan)
+	serve(t, p.listen(7), echo)
+	c, err := (&tcpstack.Dialer{Stack: s.tcp}).DialContext(t.Context(), netip.AddrPortFrom(p.addr, 7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	wan.Detach()
+	if _, err := c.Write([]byte("ping")); err != nil {
+		t.Fatal(err)
+	}
+	s.Until("the connection to wait", func() bool { return s.tcp.Connections()[0].Waits == dataplane.NoRoute })
+	if err := c.SetHopLimit(200); err != nil {
+		t.Fatal(err)
+	}
+	var wrong atomic.Uint64
+	p.watch(func(pkt []byte) {
+		if header.IPv6(pkt).HopLimit() != 200 {
+			wrong.Add(1)
+		}
+	})
+	p.connect(s.Attach("wan"))
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := io.ReadFull(c, make([]byte, 4)); err != nil {
+		t.Fatal(err)
+	}
+	if n := wrong.Load(); n != 0 {
+		t.Errorf("%d segments with another hop limit", n)
+	}
 }
 
 // A connection whose route has gone waits, says for what, and goes on as soon as

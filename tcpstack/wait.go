@@ -136,6 +136,15 @@ func (f *flow) hold(s *dataplane.Segment, now time.Time) {
 	f.held = h
 }
 
+// setHopLimit has what is held sent with another one.
+func (f *flow) setHopLimit(n uint8) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.held != nil {
+		f.held.pkt.SetHopLimit(n)
+	}
+}
+
 // again is a copy of what is held, if it is to be sent by this way now.
 func (f *flow) again(way dataplane.Way, now time.Time) *held {
 	f.mu.Lock()

@@ -6,12 +6,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/router6d/router6d/internal/config"
 	"github.com/router6d/router6d/internal/control"
+	"github.com/router6d/router6d/internal/events"
 )
 
 func interfaceCommand() *cobra.Command {
@@ -122,11 +122,11 @@ func interfaceDel(socket *string) *cobra.Command {
 
 func printLedger(w io.Writer, l control.Ledger) {
 	fmt.Fprintf(w, "%s (id %d) detached %s: %s\n", l.Name, l.ID, l.Result, l.Cause)
-	fmt.Fprintf(w, "  withdraw  %9s  %d routes lost it, %d slots rewritten\n", seconds(l.WithdrawSeconds), l.Routes, l.Slots)
-	fmt.Fprintf(w, "  grace     %9s  %d readers asked\n", seconds(l.GraceSeconds), l.Readers)
-	fmt.Fprintf(w, "  holders   %9s  %d packets purged\n", seconds(l.HoldSeconds), l.Purged)
-	fmt.Fprintf(w, "  close     %9s  in the kernel\n", seconds(l.CloseSeconds))
-	fmt.Fprintf(w, "  total     %9s\n", seconds(l.TotalSeconds))
+	fmt.Fprintf(w, "  withdraw  %9s  %d routes lost it, %d slots rewritten\n", events.Seconds(l.WithdrawSeconds), l.Routes, l.Slots)
+	fmt.Fprintf(w, "  grace     %9s  %d readers asked\n", events.Seconds(l.GraceSeconds), l.Readers)
+	fmt.Fprintf(w, "  holders   %9s  %d packets purged\n", events.Seconds(l.HoldSeconds), l.Purged)
+	fmt.Fprintf(w, "  close     %9s  in the kernel\n", events.Seconds(l.CloseSeconds))
+	fmt.Fprintf(w, "  total     %9s\n", events.Seconds(l.TotalSeconds))
 	if len(l.Holders) > 0 {
 		fmt.Fprintf(w, "  held by   %s\n", counts(l.Holders))
 	}
@@ -148,15 +148,4 @@ func counts[N int | int64](all map[string]N) string {
 		return "none"
 	}
 	return strings.Join(text, ", ")
-}
-
-func seconds(s float64) time.Duration {
-	d := time.Duration(s * float64(time.Second))
-	switch {
-	case d >= time.Second:
-		return d.Round(time.Millisecond)
-	case d >= time.Millisecond:
-		return d.Round(10 * time.Microsecond)
-	}
-	return d.Round(100 * time.Nanosecond)
 }

@@ -23,6 +23,7 @@ func routeAdd(socket *string) *cobra.Command {
 		Short: "Offer a route",
 		Example: "  router6d route add 2001:db8:9::/48 --dev red\n" +
 			"  router6d route add ::/0 --path dev=red,weight=2 --path dev=blue,via=fe80::1\n" +
+			"  router6d route add 2001:db8:a::/48 --via 2001:db8:1::2 --hop-limit 32\n" +
 			"  router6d route add 2001:db8:f::/48 --refuse prohibit",
 		Args: args(cobra.ExactArgs(1)),
 	}
@@ -32,9 +33,10 @@ func routeAdd(socket *string) *cobra.Command {
 	paths := f.StringArray("path", nil, "one of several ways, as dev=red,via=fe80::1,weight=2; may be repeated")
 	refuse := f.String("refuse", "", "unreachable, prohibit or blackhole")
 	metric := f.Uint32("metric", 0, "the smaller one is preferred")
+	hopLimit := f.Int("hop-limit", 0, "hop limit of the router's own packets (default that of the interface)")
 	c.RunE = func(c *cobra.Command, prefixes []string) error {
 		route := given(map[string]any{
-			"dev": *dev, "via": *via, "refuse": *refuse, "metric": int(*metric),
+			"dev": *dev, "via": *via, "refuse": *refuse, "metric": int(*metric), "hop-limit": *hopLimit,
 		})
 		route["prefix"] = prefixes[0]
 		for _, text := range *paths {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -223,7 +222,7 @@ func printNexthops(w io.Writer, all []control.Nexthops) {
 		for _, g := range all {
 			var nhs []string
 			for _, n := range g.Nexthops {
-				nhs = append(nhs, nexthop(n))
+				nhs = append(nhs, nexthop(n, g.Target))
 			}
 			row(g.Slot, targets(g.Target), g.Routes, nhs)
 			note(g.Reason)
@@ -231,13 +230,16 @@ func printNexthops(w io.Writer, all []control.Nexthops) {
 	})
 }
 
-func nexthop(n control.Nexthop) string {
+func nexthop(n control.Nexthop, target string) string {
 	text := fmt.Sprintf("%s#%d", n.Interface, n.ID)
 	if n.Gateway != "" {
 		text += " via " + n.Gateway
 	}
 	if n.Weight > 1 {
 		text += fmt.Sprintf("*%d", n.Weight)
+	}
+	if n.HopLimit > 0 && !strings.Contains(target, " hop-limit ") { // it is that of the route to the gateway
+		text += fmt.Sprintf(" hop-limit %d", n.HopLimit)
 	}
 	return text
 }
@@ -386,17 +388,17 @@ func printEpoch(w io.Writer, e control.Epoch) {
 	fmt.Fprintf(w, "attached                 %d\n", e.Attached)
 	fmt.Fprintf(w, "detached                 %d clean, %d orphaned, %d orphans now\n", e.DetachClean, e.DetachOrphaned, e.Orphans)
 	if e.DetachClean > 0 {
-		fmt.Fprintf(w, "detach, means            withdraw %v, grace %v, holders %v, close %v\n", seconds(e.Phases["withdraw"]),
-			seconds(e.Phases["grace"]), seconds(e.Phases["hold"]), seconds(e.Phases["close"]))
+		fmt.Fprintf(w, "detach, means            withdraw %v, grace %v, holders %v, close %v\n", events.Seconds(e.Phases["withdraw"]),
+			events.Seconds(e.Phases["grace"]), events.Seconds(e.Phases["hold"]), events.Seconds(e.Phases["close"]))
 	}
 	fmt.Fprintf(w, "epoch                    %d, %d readers\n", e.Epoch, e.Readers)
-	fmt.Fprintf(w, "grace periods            %d, mean %v, longest %v\n", e.Graces, seconds(e.GraceMeanSeconds), seconds(e.GraceMaxSeconds))
+	fmt.Fprintf(w, "grace periods            %d, mean %v, longest %v\n", e.Graces, events.Seconds(e.GraceMeanSeconds), events.Seconds(e.GraceMaxSeconds))
 	if e.Deferred > 0 {
-		fmt.Fprintf(w, "waiting                  %d for %v, for %s\n", e.Deferred, seconds(e.OldestSeconds), strings.Join(e.Slowest, ", "))
+		fmt.Fprintf(w, "waiting                  %d for %v, for %s\n", e.Deferred, events.Seconds(e.OldestSeconds), strings.Join(e.Slowest, ", "))
 	}
 	fmt.Fprintf(w, "fib                      generation %d, %d prefixes, %d pairs, %d slots, %d nexthops\n",
 		e.Generation, e.Prefixes, e.Pairs, e.Slots, e.Nexthops)
-	fmt.Fprintf(w, "loop                     %d turns in %v\n", e.Turns, seconds(e.UptimeSeconds))
+	fmt.Fprintf(w, "loop                     %d turns in %v\n", e.Turns, events.Seconds(e.UptimeSeconds))
 }
 
 func printEvents(w io.Writer, all []events.Event) {
@@ -410,14 +412,15 @@ const columns = 100
 
 // printEvent writes an event on a line. One that is too long has its fields below.
 func printEvent(w io.Writer, e events.Event) {
-	head, tail := fmt.Sprintf("%d %s %s %s", e.Seq, e.Time.Format("15:04:05.000"), e.Level, e.Event), fields(e.Fields)
-	if utf8.RuneCountInString(head+tail) <= columns {
-		fmt.Fprintln(w, head+tail)
+	head := fmt.Sprintf("%d %s %s %s", e.Seq, e.Time.Format("15:04:05.000"), e.Level, e.Event)
+	details := events.Details(e.Fields)
+	if whole := strings.TrimSuffix(head+" "+details, " "); utf8.RuneCountInString(whole) <= columns {
+		fmt.Fprintln(w, whole)
 		return
 	}
 	fmt.Fprintln(w, head)
 	line := "   "
-	for word := range strings.FieldsSeq(tail) {
+	for word := range strings.FieldsSeq(details) {
 		if len(line) > 3 && utf8.RuneCountInString(line+" "+word) > columns {
 			fmt.Fprintln(w, line)
 			line = "   "
@@ -426,29 +429,3 @@ func printEvent(w io.Writer, e events.Event) {
 	}
 	fmt.Fprintln(w, line)
 }
-
-// fields are those that say which interface first, and the rest by name.
-func fields(f map[string]any) string {
-	keys := slices.Sorted(maps.Keys(f))
-	slices.SortStableFunc(keys, func(a, b string) int { return cmp.Compare(rank(a), rank(b)) })
-	var b strings.Builder
-	for _, k := range keys {
-		v := f[k]
-		if d, ok := v.(float64); ok && slices.Contains(durations, k) {
-			v = seconds(d)
-		}
-		fmt.Fprintf(&b, " %s=%v", k, v)
-	}
-	return b.String()
-}
-
-func rank(field string) int {
-	first := []string{"iface", "id", "cause"}
-	if i := slices.Index(first, field); i >= 0 {
-		return i
-	}
-	return len(first)
-}
-
-// durations are the fields of events that are seconds.
-var durations = []string{"took", "withdraw", "grace", "hold", "close", "uptime"}

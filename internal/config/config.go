@@ -201,9 +201,12 @@ type Kernel struct {
 type Route struct {
 	Prefix netip.Prefix // masked
 	Metric uint32
-	Paths  []Path
-	Refuse Refusal
-	Line   int // in the file; zero if it came from elsewhere
+	// HopLimit is that of the router's own packets that take the route; zero: that of
+	// the interface they leave by. Always zero with a refusal.
+	HopLimit uint8
+	Paths    []Path
+	Refuse   Refusal
+	Line     int // in the file; zero if it came from elsewhere
 }
 
 // Refusal is how packets for a prefix are turned away.

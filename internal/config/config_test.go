@@ -83,8 +83,8 @@ func TestEveryKeyIsRead(t *testing.T) {
 		}},
 		Routes: []config.Route{{
 			Prefix: netip.MustParsePrefix("2001:db8:2::/64"),
-			Metric: 1024,
-			Paths:  parsed(t, config.ParsePath, "dev=red,via=2001:db8:1::9"),
+			Metric: 1024, HopLimit: 32,
+			Paths: parsed(t, config.ParsePath, "dev=red,via=2001:db8:1::9"),
 		}, {
 			Prefix: netip.MustParsePrefix("::/0"),
 			Paths:  parsed(t, config.ParsePath, "dev=red,via=fe80::9,weight=100", "via=2001:db8:1::a", "dev=blue"),

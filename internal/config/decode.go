@@ -408,6 +408,7 @@ func (d *decoder) route(n *node) Route {
 	ok := d.section(n, []field{
 		{"prefix", into(d, &r.Prefix, "a prefix", ParseRoutePrefix)},
 		{"metric", into(d, &r.Metric, "a whole number", ParseMetric)},
+		{"hop-limit", into(d, &r.HopLimit, "a whole number", ParseHopLimit)},
 		{"via", into(d, &short.Via, "an address", ParseGateway)},
 		{"dev", into(d, &short.Dev, "an interface name", parseName)},
 		{"paths", func(n *node) { r.Paths = d.paths(n) }},
@@ -430,7 +431,7 @@ func (d *decoder) route(n *node) Route {
 	return r
 }
 
-// checkOneWay says whether a route is exactly one of: a path in short, paths, a refusal.
+// checkOneWay says whether a route is exactly one of: a path in short, paths, a refusal, which has no hop limit.
 func (d *decoder) checkOneWay(n *node) {
 	short := n.get("via")
 	if short == nil {
@@ -443,12 +444,15 @@ func (d *decoder) checkOneWay(n *node) {
 		}
 	}
 	const use = "give it via or dev, or paths, or refuse"
+	limit := n.get("hop-limit")
 	switch {
 	case len(ways) == 0:
 		d.fail(n.at, n, wrong(use, "the route leads nowhere"))
 	case len(ways) > 1:
 		slices.SortFunc(ways, func(a, b *node) int { return a.key.compare(b.key) })
 		d.fail(ways[1].key, ways[1], wrong(use+", and only one of them", "the route has %s already", lastKey(ways[0])))
+	case ways[0] == n.get("refuse") && limit != nil:
+		d.fail(limit.key, limit, wrong("remove it, or give the route via, dev or paths", "a refusal has no hop-limit"))
 	}
 }
 

@@ -187,6 +187,7 @@ func (d *drawer) route(c *config.Config) config.Route {
 		r.Refuse = config.RefuseBlackhole
 		return r
 	}
+	r.HopLimit = rapid.Uint8().Draw(d.T, "hop limit")
 	for range rapid.IntRange(1, 3).Draw(d.T, "paths") {
 		p := config.Path{Via: d.prefix().Addr().Next(), Weight: rapid.IntRange(1, 3).Draw(d.T, "weight")}
 		if len(c.Interfaces) > 0 && rapid.Bool().Draw(d.T, "with dev") {

@@ -122,6 +122,7 @@ func (r Route) yaml() string {
 	var fs fields
 	fs.add("prefix", quote(r.Prefix.String()), true)
 	fs.add("metric", strconv.FormatUint(uint64(r.Metric), 10), r.Metric != 0)
+	fs.add("hop-limit", strconv.Itoa(int(r.HopLimit)), r.HopLimit != 0)
 	switch {
 	case r.Refuse != RefuseNone:
 		fs.add("refuse", string(r.Refuse), true)

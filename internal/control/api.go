@@ -68,6 +68,7 @@ type Nexthop struct {
 	ID        uint64 `json:"id"`
 	Gateway   string `json:"gateway,omitempty"`
 	Weight    uint8  `json:"weight"`
+	HopLimit  uint8  `json:"hop_limit,omitempty"` // of the router's own packets, if a route says
 }
 
 // Neighbors is who is on an Ethernet link, as far as the router knows.
@@ -130,8 +131,8 @@ type Connection struct {
 	Begun     string         `json:"begun"`               // by peer or router
 	Interface string         `json:"interface,omitempty"` // by which it leaves now
 	Gateway   string         `json:"gateway,omitempty"`   // likewise
-	HopLimit  uint8          `json:"hop_limit,omitempty"` // likewise, unless the connection has its own
-	MTU       int            `json:"mtu,omitempty"`       // likewise
+	HopLimit  uint8          `json:"hop_limit,omitempty"` // with which it leaves now
+	MTU       int            `json:"mtu,omitempty"`       // of the way out now
 	PathMTU   int            `json:"path_mtu,omitempty"`  // if the path is narrower
 	WaitsFor  string         `json:"waits_for,omitempty"` // the reason for which its last segment was not sent
 	Since     time.Time      `json:"since,omitzero"`      // of waiting

@@ -71,7 +71,7 @@ func showNexthops(r *router.Router, t *loop.Turn) []Nexthops {
 	for _, g := range r.RIB.Nexthops(t) {
 		n := Nexthops{Slot: uint32(g.Slot), Target: g.Target.String(), Routes: g.Routes, Nexthops: []Nexthop{}, Reason: g.Reason}
 		for _, nh := range g.Nexthops {
-			n.Nexthops = append(n.Nexthops, Nexthop{nh.Name(), uint64(nh.ID()), text(nh.Gateway()), nh.Weight()})
+			n.Nexthops = append(n.Nexthops, Nexthop{nh.Name(), uint64(nh.ID()), text(nh.Gateway()), nh.Weight(), nh.RouteHopLimit()})
 		}
 		all = append(all, n)
 	}

@@ -18,7 +18,7 @@ const module = "github.com/router6d/router6d/"
 var picture = map[string][]string{
 	"cmd/router6d": {"internal/capture", "internal/config", "internal/control", "internal/demo", "internal/events", "internal/health", "internal/metrics", "internal/router", "internal/service", "internal/web", "tcpstack"},
 
-	"internal/web": {"internal/config", "internal/httpd"},
+	"internal/web": {"internal/config", "internal/events", "internal/httpd"},
 
 	"internal/control": {
 		"internal/router", "internal/capture", "internal/config", "internal/events", "internal/header", "internal/health", "internal/httpd", "internal/loop",

@@ -142,7 +142,7 @@ func target(c config.Route) rib.Target {
 	}
 	var paths rib.Paths
 	for _, p := range c.Paths {
-		paths = append(paths, rib.Path{Iface: p.Dev, Gateway: p.Via, Weight: uint8(p.Weight)})
+		paths = append(paths, rib.Path{Iface: p.Dev, Gateway: p.Via, Weight: uint8(p.Weight), HopLimit: c.HopLimit})
 	}
 	// As the RIB has them: a reload compares texts.
 	slices.SortFunc(paths, func(a, b rib.Path) int {

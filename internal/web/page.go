@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/router6d/router6d/internal/events"
 )
 
 //go:embed page.html
@@ -32,7 +34,8 @@ type page struct {
 
 func newPage(api http.Handler) *page {
 	t := template.Must(template.New("page").Funcs(template.FuncMap{
-		"bytes": sizeText, "ago": agoText, "time": timeText, "list": listText,
+		"bytes": sizeText, "ago": agoText, "time": timeText,
+		"list": listText, "details": events.Details, "seconds": secondsText,
 	}).Parse(pageText))
 	var empty strings.Builder // as it is sent: without the comments
 	if err := t.Execute(&empty, nil); err != nil {
@@ -152,19 +155,20 @@ func timeText(v any) string {
 	return at.Local().Format(time.DateTime)
 }
 
-// listText is the values of a list, or of fields.
+// secondsText is how long something took; nothing if it has not come to that.
+func secondsText(v any) string {
+	if s, ok := v.(float64); ok {
+		return events.Seconds(s).String()
+	}
+	return ""
+}
+
+// listText is the values of a list.
 func listText(v any) string {
-	var all []string
-	switch v := v.(type) {
-	case []any:
-		for _, x := range v {
-			all = append(all, fmt.Sprint(x))
-		}
-	case map[string]any:
-		for k, x := range v {
-			all = append(all, fmt.Sprintf("%s=%v", k, x))
-		}
-		slices.Sort(all)
+	list, _ := v.([]any)
+	all := make([]string, len(list))
+	for i, x := range list {
+		all[i] = fmt.Sprint(x)
 	}
 	return strings.Join(all, " ")
 }

@@ -40,8 +40,8 @@ func TestStatusPageInABrowser(t *testing.T) {
 	flood.signal(unix.SIGINT)
 	flood.wait()
 	for _, want := range []string{
-		`class="up">up`, "<b>forward</b> by blue", `dead lookups <b class="good">0`, "iface=gone", "established",
-		`class="rx">[1-9][0-9.]* [kM]bit/s`,
+		`class="up">up`, "<b>forward</b> by blue", `dead lookups <b class="good">0`, "iface=gone", `data-l="withdraw">[0-9.]+µs`, "established",
+		`class="rx" data-l="in">[1-9][0-9.]* [kM]bit/s`,
 	} {
 		if !regexp.MustCompile(want).MatchString(page) {
 			t.Errorf("the page does not show %q:\n%s", want, page)

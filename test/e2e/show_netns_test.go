@@ -101,7 +101,7 @@ func TestTextIsReadable(t *testing.T) {
 	namespace(t, "red")
 	namespace(t, "blue")
 	d := start(t, refusals+"  - {prefix: 2001:db8:11::/48, via: 2001:db8:1::2}\n"+
-		"  - {prefix: '::/0', paths: [{dev: red, via: 2001:db8:1::2, weight: 2}, {dev: blue, via: 'fe80::2'}, {dev: red, via: 2001:db8:1::3}]}\n")
+		"  - {prefix: '::/0', hop-limit: 255, paths: [{dev: red, via: 2001:db8:1::2, weight: 2}, {dev: blue, via: 'fe80::2'}, {dev: red, via: 2001:db8:1::3}]}\n")
 	d.do("show nexthops")
 	d.do("interface del blue")
 	for _, c := range []struct{ words, begins string }{
@@ -206,7 +206,7 @@ func TestRoutesAtRunTime(t *testing.T) {
 		{"route del " + p + " --metric 1", 0, "", "red"},
 		{"route del " + p + " --metric 5", 0, "", "default"},
 		{"route del " + p + " --metric 5", 1, "no such route", "default"},
-		{"route add " + p + " --via 2001:db8:2::2", 0, "", "blue"},
+		{"route add " + p + " --via 2001:db8:2::2 --hop-limit 9", 0, "", "blue"},
 		{"interface del blue", 0, "clean", "default"}, // the route is offered still, but leads nowhere
 		{"interface add blue --address 2001:db8:2::1/64 --netns blue --kernel-address 2001:db8:2::2/64 --kernel-route ::/0", 0, "", "blue"},
 		{"route del " + p, 0, "", "default"},
@@ -215,6 +215,8 @@ func TestRoutesAtRunTime(t *testing.T) {
 		{"route add 2001:db8:20::1/48 --dev red", 1, "2001:db8:20::/48", "default"},
 		{"route add " + p, 1, "the route leads nowhere", "default"},
 		{"route add " + p + " --dev red --refuse prohibit", 1, "refuse", "default"},
+		{"route add " + p + " --refuse prohibit --hop-limit 9", 1, "a refusal has no hop-limit", "default"},
+		{"route add " + p + " --dev red --hop-limit 256", 1, "256 is out of range", "default"},
 		{"route add 192.0.2.0/24 --dev red", 1, "192.0.2.0/24", "default"},
 		{"route del 2001:db8:11::/48 --metric 10", 0, "", "default"}, // also one of the file
 	} {
@@ -226,6 +228,9 @@ func TestRoutesAtRunTime(t *testing.T) {
 		}
 		if l.Steps[len(l.Steps)-1].Prefix == "::/0" {
 			to = "default"
+		}
+		if strings.Contains(step.words, "--hop-limit") && step.code == 0 && l.HopLimit != 9 {
+			t.Errorf("after %s the hop limit is %d, want 9", step.words, l.HopLimit)
 		}
 		if !strings.Contains(step.to, to) {
 			t.Errorf("after %s the way is %s, want %s: %+v", step.words, to, step.to, l)
