@@ -38,6 +38,7 @@ const (
 	sessionPause     = time.Second // of a connection, on average, between two pieces: a guest carries them
 	sessionEach      = 50          // connections from an address, either way
 	sessionHoldEvery = 4000        // segments
+	sessionLife      = 500         // segments, of one session of three
 	toldMost         = 10          // wrong ones
 	longRun          = time.Minute // has time for a peer that goes silent, which shows after 25 seconds
 )
@@ -178,13 +179,14 @@ func (d *dialup) raise(has ...int) {
 		c.Addresses = append(c.Addresses, sessionOwn[k])
 	}
 	d.s.must(d.s.add(c))
-	d.opened()
+	d.opened(1)
 }
 
 func (d *dialup) renews() bool { return d.number/2%2 == 1 }
 
 // flap is three sessions of an incarnation: a command ends the one that there is, and
-// that of the next incarnation is ended by the line and then by the server.
+// that of the next incarnation is ended by the line and then by the server, as soon as
+// there is a segment in it. Only the last is for longer: TCP has no patience without end.
 func (d *dialup) flap() {
 	d.s.t.Helper()
 	d.drop()
@@ -194,7 +196,7 @@ func (d *dialup) flap() {
 	d.waits()
 	d.server.LinkUp()
 	d.mark()
-	d.opened()
+	d.opened(1)
 	// The first failure of a machine that is new: it tries again within half a second.
 	silent := *redialing >= longRun && d.number%5 == 0
 	switch {
@@ -212,7 +214,7 @@ func (d *dialup) flap() {
 		d.server.Silence(false)
 	}
 	d.mark()
-	d.opened()
+	d.opened(sessionLife)
 }
 
 // drop ends the interface by command.
@@ -225,14 +227,14 @@ func (d *dialup) drop() {
 	d.closed()
 }
 
-// opened waits for the next session, and for a segment in it.
-func (d *dialup) opened() {
+// opened waits for the next session, and for so many segments in it.
+func (d *dialup) opened(segments uint64) {
 	d.s.t.Helper()
 	before := d.right.Load()
 	d.session = d.await("session opened").Fields["session"].(uint16)
 	d.newest.Add(1)
 	if d.flaps > 0 { // else there are no connections
-		d.s.until("a segment in the session", func() bool { return d.right.Load() > before })
+		d.s.until("segments in the session", func() bool { return d.right.Load() >= before+segments })
 	}
 }
 
