@@ -93,9 +93,10 @@ bench-fib:
 bench-forward: build
 	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -tags bench -count=1 -timeout 30m -v ./test/bench/forward -args -json $(CURDIR)/bin/bench-forward.json $(FORWARD)
 
-# The router's own TCP beside gVisor alone, and beside transit.
+# The router's own TCP beside gVisor alone, and transit beside it and under a flood of
+# SYNs, in two minutes; TCPSTACK passes options, as in TCPSTACK='-rounds 9 -seconds 2'.
 bench-tcpstack: build
-	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -tags bench -count=1 -timeout 10m -v ./test/bench/tcp
+	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -tags bench -count=1 -timeout 10m -v ./test/bench/tcp -args $(TCPSTACK)
 
 # Installs what is missing, with apt-get.
 peers:

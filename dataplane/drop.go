@@ -42,8 +42,8 @@ const (
 	LocalChecksum                     // to the router, with a wrong checksum
 	LocalHeader                       // to the router, with a header it does not know
 	LocalPort                         // to the router, where nothing listens
-	LocalLimited                      // to the router, more connections than their source may have
-	LocalFull                         // to the router's own TCP, and too much of it
+	LocalLimited                      // to the router, more connections or datagrams than their source may have, or one SYN of too many
+	LocalFull                         // to the router's own TCP or UDP, and too much of it
 	LocalIgnored                      // to the router or its groups, and of no concern to it
 	DiscoveryInvalid                  // neighbor discovery, and not valid
 	DiscoveryFull                     // neighbor discovery, and too much of it
@@ -145,8 +145,8 @@ var dropTexts = [drops]string{
 	LocalChecksum:     "to the router, with a wrong checksum",
 	LocalHeader:       "to the router, with an unknown header; answered: parameter problem",
 	LocalPort:         "to the router, where nothing listens; answered: port unreachable",
-	LocalLimited:      "to the router, more connections than their source may have",
-	LocalFull:         "to the router's own TCP, one of too many",
+	LocalLimited:      "to the router, more connections or datagrams than their source may have, or one SYN of too many",
+	LocalFull:         "to the router's own TCP or UDP, one of too many",
 	LocalIgnored:      "to the router or one of its groups, of no concern to it",
 	DiscoveryInvalid:  "a message of neighbor discovery that is not valid",
 	DiscoveryFull:     "a message of neighbor discovery, one of too many",

@@ -81,10 +81,14 @@ const (
 	_ = uint(link.VectorSize - (65535+fragmentData-1)/fragmentData) // the fragments of one packet fit in a batch
 )
 
-// cut sends a packet of the router's own, which has no extension headers, in
-// fragments, RFC 8200 §4.5.
-func (w *worker) cut(p *link.Packet, in *ifmgr.Interface) {
-	pkt := header.IPv6(p.Bytes())
+// originateCut sends a packet of the router's own in fragments.
+func (w *worker) originateCut(p *link.Packet, in *ifmgr.Interface) {
+	w.cut(header.IPv6(p.Bytes()), func(f *link.Packet) { w.settle(f, in, w.route(f, in)) })
+}
+
+// cut makes fragments of a packet of the router's own, which has no extension headers,
+// RFC 8200 §4.5. Each is sent before the next is made.
+func (w *worker) cut(pkt header.IPv6, send func(*link.Packet)) {
 	const head = header.IPv6Size + header.FragmentSize
 	id, rest := w.plane.identify(pkt), pkt.Payload()
 	for at := 0; at < len(rest); at += fragmentData {
@@ -96,7 +100,7 @@ func (w *worker) cut(p *link.Packet, in *ifmgr.Interface) {
 		b.SetNextHeader(header.ProtoFragment)
 		header.PutFragment(b[header.IPv6Size:], pkt.NextHeader(), at, end < len(rest), id)
 		copy(b[head:], rest[at:end])
-		w.settle(f, in, w.route(f, in))
+		send(f)
 	}
 }
 

@@ -44,7 +44,7 @@ func gather(t *testing.T, p *lab.Port, n int) []byte {
 			id, whole = f.Identification(), slices.Concat(b[:header.IPv6Size])
 			header.IPv6(whole).SetNextHeader(f.NextHeader())
 		}
-		if f.Identification() != id || f.Offset() != len(whole)-header.IPv6Size || f.More() != (i < n-1) || f.NextHeader() != header.ProtoICMPv6 {
+		if f.Identification() != id || f.Offset() != len(whole)-header.IPv6Size || f.More() != (i < n-1) || f.NextHeader() != header.IPv6(whole).NextHeader() {
 			t.Errorf("fragment %d: identification %x, offset %d, more %v", i, f.Identification(), f.Offset(), f.More())
 		}
 		if f.More() && len(f.Data())%8 != 0 {

@@ -81,7 +81,7 @@ func (w *worker) answer(a answer, param uint32, p *link.Packet, in *ifmgr.Interf
 func (w *worker) originate(p *link.Packet, in *ifmgr.Interface) {
 	why := w.route(p, in)
 	if why == TooBig {
-		w.later = append(w.later, postponed{bytes.Clone(p.Bytes()), in, w.cut})
+		w.later = append(w.later, postponed{bytes.Clone(p.Bytes()), in, w.originateCut})
 		return
 	}
 	w.settle(p, in, why)

@@ -122,3 +122,45 @@ func TestInjectLargest(t *testing.T) {
 	}
 	wantPacket(t, s.b.Expect(), pkt)
 }
+
+// What the router itself sends, and may be cut, leaves in fragments when it does not
+// fit: the way out, or its path.
+//
+// Proves:
+//   - RFC 8200 §4.5 fits-the-path
+//   - RFC 8200 §5 fragments-own
+func TestSendInFragments(t *testing.T) {
+	cases := []struct {
+		name       string
+		size, path int
+		fragments  int // zero: it is whole
+	}{
+		{"as much as fits", 1452, 0, 0},
+		{"one byte more", 1453, 0, 2},
+		{"much", 60_000, 0, 49},
+		{"all that a packet can have", 65_527, 0, 54},
+		{"more than fits through its path", 1252, 1299, 2},
+		{"as much as fits through its path", 1251, 1299, 0},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			s := newScene(t)
+			j := newInjector(t, s)
+			want := lab.UDP(routerA, hostB, 1, 2, pattern(c.size))
+			seg := dataplane.Segment{Pieces: [][]byte{want}, Fragment: true, PathMTU: c.path}
+			if out := j.Send(&seg); out.Drop != dataplane.None || out.Via != s.b.ID {
+				t.Fatalf("outcome = %+v", out)
+			}
+			n := max(1, c.fragments)
+			if c.fragments == 0 {
+				wantPacket(t, s.b.Expect(), want)
+			} else {
+				wantPacket(t, gather(t, s.b, c.fragments), want)
+			}
+			if s.Stats().Originated != uint64(n) || s.Stats().Sent != uint64(n) {
+				t.Errorf("originated, sent = %d, %d, want %d", s.Stats().Originated, s.Stats().Sent, n)
+			}
+			s.b.ExpectNone()
+		})
+	}
+}

@@ -35,10 +35,8 @@ func (w *worker) deliver(p *link.Packet, in *ifmgr.Interface) Drop {
 		return w.deliverICMPv6(p, r.Offset, in)
 	case header.ProtoNone:
 		return LocalIgnored // RFC 8200 §4.7
-	case header.ProtoTCP:
-		return w.deliverTransport(p, r.Offset, in)
-	case header.ProtoUDP:
-		return w.refuse(LocalPort, p, in)
+	case header.ProtoTCP, header.ProtoUDP:
+		return w.deliverTransport(p, &r, in)
 	}
 	return w.refuseAt(LocalHeader, r.NextHeader, p, in)
 }

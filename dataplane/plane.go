@@ -31,7 +31,7 @@ type Plane struct {
 	taps   atomic.Pointer[[]*Tap] // nil as a rule
 
 	senders   map[ifmgr.ID]*worker // of interfaces with frames; the loop's
-	transport func(Delivery) Drop  // the router's own TCP; nil: it has none
+	transport func(Delivery) Drop  // the router's own TCP and UDP; nil: it has none
 
 	fragments  *reassembly.Table
 	awaiting   atomic.Bool  // the loop will look at fragments

@@ -4,14 +4,15 @@ import (
 	"cmp"
 	"net/netip"
 
+	"github.com/router6d/router6d/fib"
 	"github.com/router6d/router6d/ifmgr"
 	"github.com/router6d/router6d/internal/fault"
 	"github.com/router6d/router6d/internal/header"
 	"github.com/router6d/router6d/internal/link"
 )
 
-// A Segment is what the router's own TCP has to send. It says nothing of where: all
-// of that is looked up when it is sent. Borrowed.
+// A Segment is what the router's own TCP has to send, or a datagram of its UDP. It says
+// nothing of where: all of that is looked up when it is sent. Borrowed.
 type Segment struct {
 	Pieces [][]byte // IPv6 header first; a hop limit of zero leaves it to the way out
 
@@ -20,6 +21,10 @@ type Segment struct {
 	// it is cut into as many as the way out wants, of a payload of Size at most, if
 	// that is not zero.
 	Checksum, Size int
+
+	// Fragment has what is too long for the way out, or for its path, leave in
+	// fragments, RFC 8200 §4.5. It has no extension headers.
+	Fragment bool
 
 	PathMTU int  // of the destination, as far as it is known; zero: it is not
 	Reached bool // the peer has confirmed data since: RFC 4861 §7.3.1
@@ -38,29 +43,47 @@ func (j *Injector) Send(s *Segment) Outcome {
 	p := w.batch.Gather(s.Pieces...)
 	w.enter()
 	out := w.dispatch(p, s)
-	w.counters.add(originated, p.Segments())
-	w.counters.drop(out.Drop, p.Segments())
 	if refused := w.leave(); refused != None {
 		out.Drop = refused
 	}
 	return out
 }
 
-// dispatch puts a segment on its way.
+// dispatch puts a segment on its way, and counts it, or its fragments.
 func (w *worker) dispatch(p *link.Packet, s *Segment) Outcome {
+	nh, why := w.direct(p, s)
+	out := Outcome{Drop: why}
+	if nh != nil {
+		out.Via = nh.ID()
+	}
+	if why == TooBig && s.Fragment {
+		out.Drop = w.fragment(p, nh)
+		return out
+	}
+	if why == None {
+		out.Drop = w.send(p, nh, 0)
+	}
+	w.counters.add(originated, p.Segments())
+	w.counters.drop(out.Drop, p.Segments())
+	return out
+}
+
+// direct looks up where a segment leaves, and has it fit. There is a way if the reason
+// for which it can't is that it does not fit.
+func (w *worker) direct(p *link.Packet, s *Segment) (*fib.Nexthop, Drop) {
 	pkt, ok := header.ParseIPv6(p.Bytes())
 	if !ok {
-		return Outcome{Drop: Truncated}
+		return nil, Truncated
 	}
 	if s.Checksum != 0 {
 		p.LeaveTCP(s.Checksum, s.Size)
 	}
 	if why := w.unsendable(pkt); why != None {
-		return Outcome{Drop: why}
+		return nil, why
 	}
 	nh, why := w.resolve(pkt)
 	if why != None {
-		return Outcome{Drop: why}
+		return nil, why
 	}
 	if fault.NoGuard {
 		w.guard.Leave()
@@ -68,12 +91,26 @@ func (w *worker) dispatch(p *link.Packet, s *Segment) Outcome {
 	fault.Hold(w.in.Name())
 	fillHopLimit(pkt, nh.HopLimit())
 	if !fit(p, s, nh.MTU()) {
-		return Outcome{TooBig, nh.ID()}
+		return nh, TooBig
 	}
 	if n := nh.Interface().Neighbors(); n != nil && s.Reached {
 		n.Reached(nh.Target(pkt.DestinationBytes()))
 	}
-	return Outcome{w.send(p, nh, 0), nh.ID()}
+	return nh, None
+}
+
+// fragment sends a datagram in fragments by the way that was looked up for it. It
+// returns why one of them was not sent: then there is no datagram.
+func (w *worker) fragment(p *link.Packet, nh *fib.Nexthop) (why Drop) {
+	w.cut(header.IPv6(p.Bytes()), func(f *link.Packet) {
+		d := w.leaveBy(f, nh)
+		w.counters.add(originated, 1)
+		w.counters.drop(d, 1)
+		if d != None {
+			why = d
+		}
+	})
+	return why
 }
 
 // fit has a segment fit through its way out and, as far as that is known, through

@@ -277,9 +277,9 @@ func createIn(s Settings, c config.Interface) (device, Settings, error) {
 			"(in a container, leave netns out and move the device from the host with deploy/move-end): %w", s.Name, k.Netns, err)
 	}
 	defer h.Close()
-	t, err := open(c, "r6-%d")
+	t, err := open(c, "r6-%d") // whatever is free
 	if err != nil {
-		return nil, s, err
+		return nil, s, fmt.Errorf("interface %s: %w", s.Name, err)
 	}
 	s.Device = Device{Name: s.Name, Netns: k.Netns.String()}
 	if s.Device.NSID, err = move(t.Name(), ns, s.Name); err != nil {

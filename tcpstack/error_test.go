@@ -123,6 +123,45 @@ func TestLimits(t *testing.T) {
 	<-failed
 }
 
+// Of SYNs over the limit for everybody, those are answered that come again.
+func TestFirstSYNs(t *testing.T) {
+	l := tcpstack.DefaultLimits
+	l.FirstSYNs = 0
+	s := newSceneWith(t, l)
+	port := s.Attach("a", routerA+"/64")
+	s.listen(t, 7, tcpstack.Where{}, echo)
+	syn := func(from uint16, sequence byte) []byte {
+		pkt := header.IPv6(lab.TCP(hostA, routerA, from, 7, header.FlagSYN, nil))
+		tcp := header.TCP(pkt[header.IPv6Size:])
+		tcp[7] = sequence
+		tcp.SetChecksum(0)
+		tcp.SetChecksum(lab.Checksum(*pkt.SourceBytes(), *pkt.DestinationBytes(), header.ProtoTCP, tcp))
+		return pkt
+	}
+	for _, c := range []struct {
+		name   string
+		pkt    []byte
+		passes bool
+	}{
+		{"the first one", syn(1000, 1), false},
+		{"from another port", syn(1001, 1), false},
+		{"with another sequence number", syn(1000, 2), false},
+		{"again", syn(1001, 1), true},
+		{"and again, as its answer may be lost", syn(1001, 1), true},
+	} {
+		before := s.Stats().Dropped[dataplane.LocalLimited]
+		port.Send(c.pkt)
+		if passed := s.Stats().Dropped[dataplane.LocalLimited] == before; passed != c.passes {
+			t.Errorf("%s: passes %v, want %v", c.name, passed, c.passes)
+		}
+	}
+	var answer header.IPv6
+	s.Until("an answer", func() bool { answer = port.Take(); return answer != nil })
+	if got := header.TCP(answer[header.IPv6Size:]); got.DestinationPort() != 1001 || got.Flags() != header.FlagSYN|header.FlagACK {
+		t.Errorf("answer to port %d, flags %#x", got.DestinationPort(), got.Flags())
+	}
+}
+
 // A segment whose checksum is wrong is not taken.
 func TestChecksum(t *testing.T) {
 	s := newScene(t)
@@ -138,15 +177,19 @@ func TestChecksum(t *testing.T) {
 }
 
 // Whatever comes in, the router goes on.
-func FuzzSegments(f *testing.F) {
+func FuzzDeliver(f *testing.F) {
 	f.Add(lab.TCP(hostA, routerA, 1000, 7, header.FlagSYN, nil))
 	f.Add(lab.TCP(hostA, routerA, 1000, 7, header.FlagACK|header.FlagPSH, []byte("x")))
 	f.Add(lab.ICMPv6(hostA, routerA, header.TypePacketTooBig, 0, 1280, lab.TCP(routerA, hostA, 7, 1000, header.FlagACK, nil)))
 	f.Add(lab.ICMPv6(hostA, routerA, header.TypeDestinationUnreachable, 4, 0, lab.TCP(routerA, hostA, 7, 1000, header.FlagACK, nil)))
+	f.Add(lab.UDP(hostA, routerA, 1000, 7, []byte("x")))
+	f.Add(lab.Options(lab.UDP(hostA, routerA, 1000, 7, nil), header.ProtoDestinationOptions))
+	f.Add(lab.ICMPv6(hostA, routerA, header.TypePacketTooBig, 0, 1280, lab.UDP(routerA, hostA, 7, 1000, random(1400))[:1232]))
 	f.Fuzz(func(t *testing.T, pkt []byte) {
 		s := newScene(t)
 		port := s.Attach("a", routerA+"/64")
 		s.listen(t, 7, tcpstack.Where{}, echo)
+		s.echoPacket(t, 7, tcpstack.Where{})
 		if len(pkt) >= header.IPv6Size { // so that it gets there
 			copy(pkt[8:], lab.Packet(hostA, routerA, 0, nil)[8:])
 			fix(pkt)
@@ -173,6 +216,9 @@ func fix(pkt []byte) {
 	case next == header.ProtoTCP && len(b) >= header.TCPSize:
 		header.TCP(b).SetChecksum(0)
 		header.TCP(b).SetChecksum(header.Checksum(src, dst, next, b))
+	case next == header.ProtoUDP && len(b) >= header.UDPSize:
+		header.UDP(b).SetChecksum(0)
+		header.UDP(b).SetChecksum(header.Checksum(src, dst, next, b))
 	case next == header.ProtoICMPv6 && len(b) >= header.ICMPv6Size:
 		header.ICMPv6(b).SetChecksum(0)
 		header.ICMPv6(b).SetChecksum(header.Checksum(src, dst, next, b))

@@ -3,10 +3,7 @@ package tcpstack
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net"
-	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -15,10 +12,9 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
-)
 
-// ErrPortTaken means that somebody listens there.
-var ErrPortTaken = errors.New("port is taken")
+	"github.com/router6d/router6d/internal/header"
+)
 
 // Keepalive finds out within about three minutes that a peer has gone.
 const (
@@ -27,54 +23,8 @@ const (
 	keepaliveCount    = 8
 )
 
-// Where says what a listener takes. Both have to fit.
-type Where struct {
-	Addresses  []netip.Addr // of the router, to which it is; none: any
-	Interfaces []string     // through which it comes in; none: any
-}
-
-// A door is a port where somebody listens. It never changes.
-type door struct{ Where }
-
-func (d *door) admits(to netip.Addr, through string) bool {
-	return (len(d.Addresses) == 0 || slices.Contains(d.Addresses, to)) &&
-		(len(d.Interfaces) == 0 || slices.Contains(d.Interfaces, through))
-}
-
-// setDoor opens a port, or with nil closes it. It reports false if it is open.
-func (s *Stack) setDoor(port uint16, d *door) bool {
-	for {
-		old := s.doors.Load()
-		if d != nil && (*old)[port] != nil {
-			return false
-		}
-		next := maps.Clone(*old)
-		if next[port] = d; d == nil {
-			delete(next, port)
-		}
-		if s.doors.CompareAndSwap(old, &next) {
-			return true
-		}
-	}
-}
-
-// Listen takes connections to a port. The addresses need not be there, or there all
-// the time: who has not one now is not reached at it. What does not fit at is
-// answered as if nobody listened.
-func (s *Stack) Listen(port uint16, at Where) (net.Listener, error) {
-	l := &listener{s: s, port: port, closed: make(chan struct{})}
-	if !s.setDoor(port, &door{at}) {
-		return nil, fmt.Errorf("listen on port %d: %w", port, ErrPortTaken)
-	}
-	if err := l.open(); err != nil {
-		s.setDoor(port, nil)
-		return nil, err
-	}
-	return l, nil
-}
-
-// A listener implements net.Listener.
-type listener struct {
+// A Listener takes connections to a port. It implements net.Listener.
+type Listener struct {
 	s      *Stack
 	port   uint16
 	ep     tcpip.Endpoint
@@ -83,12 +33,30 @@ type listener struct {
 	closed chan struct{}
 }
 
-func (l *listener) open() error {
+// Listen takes connections to a port. The addresses need not be there, or there all
+// the time: who has not one now is not reached at it. What does not fit at is
+// answered as if nobody listened.
+func (s *Stack) Listen(port uint16, at Where) (*Listener, error) {
+	l := &Listener{s: s, port: port, closed: make(chan struct{})}
+	if !s.openDoor(l.key(), &door{Where: at}) {
+		return nil, fmt.Errorf("listen on port %d: %w", port, ErrPortTaken)
+	}
+	if err := l.open(); err != nil {
+		s.closeDoor(l.key())
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *Listener) key() doorKey { return doorKey{header.ProtoTCP, l.port} }
+
+func (l *Listener) open() error {
 	var err tcpip.Error
 	if l.ep, err = l.s.net.NewEndpoint(tcp.ProtocolNumber, ipv6.ProtocolNumber, &l.queue); err != nil {
 		return fmt.Errorf("listen on port %d: %v", l.port, err)
 	}
 	l.ep.SocketOptions().SetV6Only(true)
+	l.ep.SocketOptions().SetReuseAddress(true) // connections of who listened before go on
 	if err = l.ep.Bind(tcpip.FullAddress{Port: l.port}); err == nil {
 		err = l.ep.Listen(l.s.limits.HalfOpen)
 	}
@@ -100,7 +68,7 @@ func (l *listener) open() error {
 }
 
 // Accept implements net.Listener. A connection over the limits is reset.
-func (l *listener) Accept() (net.Conn, error) {
+func (l *Listener) Accept() (net.Conn, error) {
 	ready, more := waiter.NewChannelEntry(waiter.ReadableEvents)
 	l.queue.EventRegister(&ready)
 	defer l.queue.EventUnregister(&ready)
@@ -124,7 +92,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-func (l *listener) fail(err error) error {
+func (l *Listener) fail(err error) error {
 	select {
 	case <-l.closed:
 		err = net.ErrClosed
@@ -143,18 +111,22 @@ func (s *Stack) admit(ep tcpip.Endpoint, queue *waiter.Queue) net.Conn {
 	return s.newConn(ep, queue, s.flows.open(id, true))
 }
 
-// Close implements net.Listener. Connections that were accepted go on.
-func (l *listener) Close() error {
+// Move has it take what fits at from now on. Connections that there are go on.
+func (l *Listener) Move(at Where) { l.s.moveDoor(l.key(), at) }
+
+// Close implements net.Listener. Connections that were accepted go on. The port is free
+// when it returns.
+func (l *Listener) Close() error {
 	l.close.Do(func() {
 		close(l.closed)
 		l.ep.Close()
-		l.s.setDoor(l.port, nil)
+		l.s.closeDoor(l.key())
 	})
 	return nil
 }
 
 // Addr implements net.Listener.
-func (l *listener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv6unspecified, Port: int(l.port)} }
+func (l *Listener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv6unspecified, Port: int(l.port)} }
 
 // A Conn is a connection. It implements net.Conn.
 type Conn struct {

@@ -9,10 +9,10 @@ import (
 	"github.com/router6d/router6d/internal/header"
 )
 
-// An outlet is the Injector, for all goroutines of gVisor.
+// An outlet is the Injector, for all goroutines that send.
 type outlet struct {
-	// gVisor sends on goroutines of its own, which are many and have no Turn; the
-	// Injector is for one at a time. Held for one segment.
+	// gVisor sends on goroutines of its own, which are many and have no Turn, and so are
+	// those that write datagrams; the Injector is for one at a time. Held for one segment.
 	mu     sync.Mutex
 	j      *dataplane.Injector
 	closed bool

@@ -15,7 +15,7 @@ import (
 
 // A Connection is one end of TCP at this moment, for people.
 type Connection struct {
-	Local, Remote netip.AddrPort // Remote is zero for a listener
+	Local, Remote netip.AddrPort
 	State         string         // RFC 9293 §3.3.2, in lower case
 	Passive       bool           // the peer began it
 	Way           dataplane.Way  // where its segments leave now, and with which hop limit
@@ -80,6 +80,9 @@ type Stats struct {
 	SYNCookies       uint64 // sent: too many connections were half open
 	Resumed          uint64 // segments sent that had waited for a way
 	ErrorsRefused    uint64 // ICMPv6 errors about what was not outstanding
+
+	DatagramsIn, DatagramsOut uint64 // taken, and sent
+	DatagramErrorsRefused     uint64 // Packet Too Big about what was not sent
 }
 
 // Stats is the count so far.
@@ -92,6 +95,8 @@ func (s *Stack) Stats() Stats {
 		Retransmitted: t.Retransmits.Value(), Resets: t.ResetsSent.Value(),
 		SYNCookies: t.ListenOverflowSynCookieSent.Value(),
 		Resumed:    s.retried.Load(), ErrorsRefused: s.errorsRefused.Load(),
+		DatagramsIn: s.datagramsIn.Load(), DatagramsOut: s.datagramsOut.Load(),
+		DatagramErrorsRefused: s.datagramErrorsRefused.Load(),
 	}
 	for _, f := range s.flows.each() {
 		st.Connections++

@@ -14,25 +14,31 @@ import (
 // sweepEvery is how often connections that have ended are forgotten.
 const sweepEvery = time.Second
 
-// A Stack is the router's own TCP.
+// A Stack is the router's own TCP and UDP.
 type Stack struct {
-	limits Limits
-	net    *stack.Stack
-	link   *endpoint
-	out    outlet
-	inbox  *inbox
-	flows  *flows
-	paths  *pathMTUs
-	syns   *throttle
-	doors  atomic.Pointer[map[uint16]*door] // by port; copied to change
+	limits    Limits
+	net       *stack.Stack
+	link      *endpoint
+	out       outlet
+	inbox     *inbox
+	flows     *flows
+	paths     *pathMTUs
+	syns      *throttle
+	sieve     *sieve
+	datagrams *throttle
+	traces    *traces
+	doors     atomic.Pointer[map[doorKey]*door] // copied to change
 
 	changed chan struct{} // capacity 1: there may be ways that there were not
 
 	retried       atomic.Uint64 // segments sent that had waited for a way
 	errorsRefused atomic.Uint64 // ICMPv6 errors about what is not outstanding
+
+	datagramsIn, datagramsOut atomic.Uint64
+	datagramErrorsRefused     atomic.Uint64 // Packet Too Big about what was not sent
 }
 
-// New returns the TCP of a router that has no interfaces yet. Run has to be called,
+// New returns the TCP and UDP of a router that has no interfaces yet. Run has to be called,
 // or Close.
 func New(p *dataplane.Plane, l Limits) (*Stack, error) {
 	s := &Stack{
@@ -41,22 +47,26 @@ func New(p *dataplane.Plane, l Limits) (*Stack, error) {
 		flows:  newFlows(),
 		paths:  newPathMTUs(),
 		syns:   newThrottle(l.SYNRate),
+		sieve:  newSieve(l.FirstSYNs),
+
+		datagrams: newThrottle(l.DatagramRate),
+		traces:    newTraces(),
 
 		changed: make(chan struct{}, 1),
 	}
-	s.doors.Store(&map[uint16]*door{})
+	s.doors.Store(&map[doorKey]*door{})
 	s.link = &endpoint{out: s.send}
 	var err error
 	if s.net, err = newNet(s.link); err != nil {
 		return nil, err
 	}
-	s.out.j = p.NewInjector("tcp")
+	s.out.j = p.NewInjector("tcpstack")
 	p.Serve(s.deliver)
 	return s, nil
 }
 
-// Run takes what comes in to gVisor until ctx ends, and then resets the connections
-// that are left.
+// Run takes what comes in for TCP to gVisor until ctx ends, and then resets the
+// connections that are left, and closes the sockets.
 func (s *Stack) Run(ctx context.Context) error {
 	defer s.Close()
 	tick := time.NewTicker(sweepEvery)
@@ -91,6 +101,11 @@ func (s *Stack) Changed() {
 func (s *Stack) Close() {
 	s.inbox.close()
 	s.net.Destroy()
+	for _, d := range *s.doors.Load() {
+		if d.socket != nil {
+			_ = d.socket.Close() // can't fail
+		}
+	}
 	s.out.close()
 }
 

@@ -417,6 +417,55 @@ func TestWhere(t *testing.T) {
 	}
 }
 
+// A listener that is moved keeps its connections and takes what fits now; one that is
+// closed leaves its port to others at once, even if it is closed again.
+func TestMove(t *testing.T) {
+	s := newScene(t)
+	p := newPeer(t, hostA, 1500)
+	p.connect(s.Attach("a", routerA+"/64"))
+	l, err := s.tcp.Listen(7, tcpstack.Where{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve(t, l, echo)
+	old := p.mustDial(routerA, 7)
+	if _, err := exchange(old, []byte("begun")); err != nil {
+		t.Fatal(err)
+	}
+	l.Move(tcpstack.Where{Interfaces: []string{"b"}})
+	if c, err := p.dial(routerA, 7); err == nil {
+		c.Close()
+		t.Error("it takes what comes through another interface")
+	}
+	if _, err := exchange(old, []byte("still")); err != nil {
+		t.Errorf("the connection that was there: %v", err)
+	}
+	l.Move(tcpstack.Where{Addresses: addrs(routerA)})
+	s.wantEcho(t, p, routerA, 7, 1000)
+
+	u, err := s.tcp.ListenPacket(7, tcpstack.Where{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		_, _ = l.Close(), u.Close()
+		l2, err := s.tcp.Listen(7, tcpstack.Where{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		u2, err := s.tcp.ListenPacket(7, tcpstack.Where{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = l.Close(), u.Close()
+		if _, err := s.tcp.ListenPacket(7, tcpstack.Where{}); !errors.Is(err, tcpstack.ErrPortTaken) {
+			t.Errorf("a second listener = %v, want %v", err, tcpstack.ErrPortTaken)
+		}
+		l, u = l2, u2
+	}
+	_, _ = l.Close(), u.Close()
+}
+
 func addrs(all ...string) (out []netip.Addr) {
 	for _, a := range all {
 		out = append(out, netip.MustParseAddr(a))
@@ -467,8 +516,8 @@ func TestBadLink(t *testing.T) {
 	}
 }
 
-// Under a flood of SYNs from everywhere those who connect are served, and what the
-// flood leaves is bounded.
+// Under a flood of SYNs from everywhere those who connect are served, as they send
+// theirs again, and what the flood leaves is bounded.
 func TestSYNFlood(t *testing.T) {
 	s := newScene(t)
 	p := newPeer(t, hostA, 1500)

@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/router6d/router6d/internal/config"
+	"github.com/router6d/router6d/internal/metrics"
 )
 
 func main() {
@@ -52,14 +54,23 @@ func root() *cobra.Command {
 		Short: "A userspace IPv6 router whose interfaces may die at any moment",
 		Long: "A userspace IPv6 router whose interfaces may die at any moment.\n\n" +
 			"What was asked for goes to standard output, errors and hints go to standard\n" +
-			"error. Exit codes: 0 done, 1 not done, 2 the command line is wrong.",
+			"error. Exit codes: 0 done, 1 not done, 2 the command line is wrong. --version tells\n" +
+			"what was built, from what.",
+		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	})
+	c.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	c.SetFlagErrorFunc(usage)
 	c.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	c.AddCommand(runCommand(), checkCommand(), interfaceCommand(), routeCommand(), showCommand(), lookupCommand(), reloadCommand(), logLevelCommand(), captureCommand(), demoCommand())
 	return c
+}
+
+// version is what was built, from what, with what.
+func version() string {
+	v, revision := metrics.Build()
+	return fmt.Sprintf("%s, revision %s, %s", v, revision, runtime.Version())
 }
 
 // usage makes an error one of the command line.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -45,10 +46,13 @@ type daemon struct {
 	s     *control.Server
 	m     *metrics.Server // nil if they are offered nowhere outside
 
-	measured *metrics.Metrics // nil until somebody wants them
-	services []server         // in-band
+	metrics *metrics.Metrics
+	offered []*opened  // in-band
+	running []*running // all servers that have not ended
+	failed  chan error // of one of them; capacity 1: one is enough
 
 	reloading sync.Mutex // one at a time, from the reading of the file on; it is done outside the loop
+	ending    bool       // no server begins any more
 }
 
 // run is the daemon's life. ctx ends with the signal to stop.
@@ -59,7 +63,7 @@ func run(ctx context.Context, file string) error {
 	}
 	log, level, ring := newLogger(cfg.Log)
 	defer log.Sync() //nolint:errcheck // a terminal can't be synced
-	d := &daemon{file: file, log: log, level: level}
+	d := &daemon{file: file, log: log, level: level, failed: make(chan error, 1)}
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP) // from now on: it must not end a router that starts
 	defer signal.Stop(hup)
@@ -70,9 +74,10 @@ func run(ctx context.Context, file string) error {
 		return err
 	}
 	d.s.Reload = d.reload
+	var services *rearrangement
 	err = d.measure(cfg.Metrics)
 	if err == nil {
-		err = d.offer(cfg.Services)
+		services, err = d.rearrange(cfg.Services)
 	}
 	if err != nil {
 		return errors.Join(err, d.close())
@@ -86,13 +91,13 @@ func run(ctx context.Context, file string) error {
 		}
 		return err
 	}
-	unplug, served := serve(d.servers())
+	d.serve(services)
 	log.Info("router started", zap.String("config", file), zap.String("control", cfg.Control))
 	tell(systemd.SdNotifyReady)
-	err = d.wait(ctx, served, hup)
+	err = d.wait(ctx, hup)
 	tell(systemd.SdNotifyStopping)
 	log.Info("router stopping", zap.Error(err))
-	err = errors.Join(err, unplug())
+	err = errors.Join(err, d.unplug())
 	d.r.Stop()
 	log.Info("router stopped", zap.Duration("uptime", d.r.Uptime()))
 	return err
@@ -102,37 +107,43 @@ func run(ctx context.Context, file string) error {
 func (d *daemon) reload(ctx context.Context, dry bool) ([]router.Change, error) {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
+	if d.ending {
+		return nil, errors.New("the router is stopping")
+	}
 	cfg, err := config.Load(d.file)
 	if err != nil {
 		return nil, err
 	}
-	steps, err := d.r.Reload(ctx, cfg, dry)
-	if err == nil && !dry {
-		d.level.SetLevel(levelOf(cfg.Log))
+	if dry {
+		return d.r.Reload(ctx, cfg, dry)
 	}
-	return steps, err
+	services, err := d.rearrange(cfg.Services)
+	if err != nil {
+		return nil, err
+	}
+	steps, err := d.r.Reload(ctx, cfg, dry)
+	if err != nil {
+		return nil, errors.Join(err, services.discard())
+	}
+	d.done(services)
+	d.level.SetLevel(levelOf(cfg.Log))
+	return steps, nil
 }
 
-// measure opens the port where the host's own network may ask.
+// measure begins before the router starts, and opens the port where the host's own
+// network may ask.
 func (d *daemon) measure(c config.Metrics) (err error) {
+	d.metrics = metrics.New(metrics.Source{
+		Loop: d.r.Loop, Interfaces: d.r.Interfaces, FIB: d.r.FIB, Plane: d.r.Plane, Transport: d.r.Transport,
+	})
+	d.r.OnDetach, d.r.Loop.OnGrace = d.metrics.Detached, d.metrics.Grace
 	if !c.Listen.IsValid() {
 		return nil
 	}
-	if d.m, err = metrics.Listen(c.Listen, d.metrics()); err == nil {
+	if d.m, err = metrics.Listen(c.Listen, d.metrics); err == nil {
 		d.log.Info("metrics offered", zap.Stringer("listen", d.m.Addr()))
 	}
 	return err
-}
-
-// metrics is what is measured. Asked for the first time before the router starts.
-func (d *daemon) metrics() *metrics.Metrics {
-	if d.measured == nil {
-		d.measured = metrics.New(metrics.Source{
-			Loop: d.r.Loop, Interfaces: d.r.Interfaces, FIB: d.r.FIB, Plane: d.r.Plane, TCP: d.r.TCP,
-		})
-		d.r.OnDetach, d.r.Loop.OnGrace = d.measured.Detached, d.measured.Grace
-	}
-	return d.measured
 }
 
 // close gives up what was opened and never ran.
@@ -150,49 +161,68 @@ type server struct {
 	run  func(context.Context) error
 }
 
-func (d *daemon) servers() []server {
-	all := []server{{"control socket", d.s.Run}, {"watchdog", d.watchdog}}
-	if d.m != nil {
-		all = append(all, server{"metrics", d.m.Run})
-	}
-	return append(all, d.services...)
+// A running server ends when it is told to stop.
+type running struct {
+	stop  context.CancelFunc
+	ended chan error // capacity 1
 }
 
-// serve runs servers until unplug, which returns when they have ended. One ends
-// by itself only by failing, and served tells why.
-func serve(all []server) (unplug func() error, served <-chan error) {
+// serve runs all there is until unplug.
+func (d *daemon) serve(services *rearrangement) {
+	d.reloading.Lock() // who asks for a reload may, as soon as the socket answers
+	defer d.reloading.Unlock()
+	d.start(server{"control socket", d.s.Run})
+	d.start(server{"watchdog", d.watchdog})
+	if d.m != nil {
+		d.start(server{"metrics", d.m.Run})
+	}
+	d.done(services)
+}
+
+// start runs a server. One ends by itself only by failing, which is told.
+func (d *daemon) start(s server) *running {
 	ctx, stop := context.WithCancel(context.Background())
-	failed, ended := make(chan error, len(all)), make(chan error, len(all))
-	for _, s := range all {
-		go func() {
-			err := s.run(ctx)
-			if ctx.Err() == nil {
-				failed <- fmt.Errorf("%s: %w", s.name, err)
-				err = nil // told already
+	r := &running{stop, make(chan error, 1)}
+	d.running = slices.DeleteFunc(d.running, func(r *running) bool { return len(r.ended) > 0 })
+	d.running = append(d.running, r)
+	go func() {
+		err := s.run(ctx)
+		if ctx.Err() == nil {
+			select {
+			case d.failed <- fmt.Errorf("%s: %w", s.name, err):
+			default:
 			}
-			ended <- err
-		}()
-	}
-	unplug = func() (err error) {
-		stop()
-		for range all {
-			err = errors.Join(err, <-ended)
+			err = nil // told already
 		}
-		return err
+		r.ended <- err
+	}()
+	return r
+}
+
+// unplug ends all servers, and waits for them.
+func (d *daemon) unplug() (err error) {
+	d.reloading.Lock()
+	d.ending = true
+	d.reloading.Unlock()
+	for _, r := range d.running {
+		r.stop()
 	}
-	return unplug, failed
+	for _, r := range d.running {
+		err = errors.Join(err, <-r.ended)
+	}
+	return err
 }
 
 // wait returns when the router is to stop: nil because it was told to. It
 // reloads at SIGHUP.
-func (d *daemon) wait(ctx context.Context, served <-chan error, hup <-chan os.Signal) error {
+func (d *daemon) wait(ctx context.Context, hup <-chan os.Signal) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case err := <-d.r.Failed():
 			return err
-		case err := <-served:
+		case err := <-d.failed:
 			return err
 		case <-hup:
 			if _, err := d.reload(ctx, false); err != nil && ctx.Err() == nil {

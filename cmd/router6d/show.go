@@ -317,13 +317,14 @@ func printSessions(w io.Writer, all []control.Session) {
 }
 
 func printConnections(w io.Writer, all []control.Connection) {
-	table(w, "LOCAL REMOTE STATE BY INTERFACE SENT RECEIVED RTT", func(row func(...any), note func(string)) {
+	table(w, "LOCAL/REMOTE STATE/BY INTERFACE/RTT SENT/RECEIVED", func(row func(...any), note func(string)) {
 		for _, c := range all {
 			rtt := "-"
 			if c.RTT > 0 {
 				rtt = time.Duration(c.RTT * float64(time.Second)).Round(time.Microsecond).String()
 			}
-			row(c.Local, c.Remote, c.State, c.Begun, cmp.Or(c.Interface, "-"), c.Sent, c.Received, rtt)
+			row([]string{c.Local.String(), c.Remote.String()}, []string{c.State, c.Begun}, []string{cmp.Or(c.Interface, "-"), rtt},
+				[]string{fmt.Sprint(c.Sent), fmt.Sprint(c.Received)})
 			if c.WaitsFor != "" {
 				note("has waited for " + time.Since(c.Since).Round(time.Second).String() + ": " + c.WaitsFor)
 			}

@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	"github.com/router6d/router6d/internal/control"
 	"github.com/router6d/router6d/internal/events"
 )
 
@@ -31,6 +33,21 @@ func TestLongEventsAreWrapped(t *testing.T) {
 	}
 	for l := range strings.Lines(b.String()) {
 		if utf8.RuneCountInString(strings.TrimSuffix(l, "\n")) > columns {
+			t.Errorf("too wide: %s", l)
+		}
+	}
+}
+
+// Two addresses as long as can be do not fit side by side.
+func TestConnectionsFitTheTerminal(t *testing.T) {
+	end := netip.MustParseAddrPort("[2001:db8:1111:2222:3333:4444:5555:6666]:65535")
+	var b bytes.Buffer
+	printConnections(&b, []control.Connection{{
+		Local: end, Remote: end, State: "established", Begun: "router", Interface: "wan-of-provider",
+		Sent: 1e12, Received: 1e12, RTT: 0.123456,
+	}})
+	for l := range strings.Lines(b.String()) {
+		if utf8.RuneCountInString(l) > columns {
 			t.Errorf("too wide: %s", l)
 		}
 	}

@@ -27,6 +27,9 @@ func ParseAddress(s string) (netip.Prefix, error) {
 
 // ParseRoutePrefix parses where a route leads, as 2001:db8:2::/64.
 func ParseRoutePrefix(s string) (netip.Prefix, error) {
+	if s == "default" || s == "any" {
+		return netip.Prefix{}, wrong(`write "::/0"`, "%s is not a prefix", show(s))
+	}
 	a, p, err := parsePrefix(s, "write it with its length, as 2001:db8:2::/64")
 	switch {
 	case err != nil:
@@ -90,10 +93,12 @@ func ParseListen(s string) (netip.AddrPort, error) {
 func parsePrefix(s, form string) (netip.Addr, netip.Prefix, error) {
 	text, length, found := strings.Cut(s, "/")
 	a, err := parseAddr(text)
-	if err != nil {
+	switch _, e := netip.ParseAddr(text); {
+	case e != nil && !found:
+		return a, netip.Prefix{}, wrong(form, "%s is not an IPv6 address", show(s))
+	case err != nil:
 		return a, netip.Prefix{}, err
-	}
-	if !found {
+	case !found:
 		return a, netip.Prefix{}, wrong(form, "%s has no prefix length", s)
 	}
 	p, err := netip.ParsePrefix(s)

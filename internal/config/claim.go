@@ -7,7 +7,7 @@ type claims struct {
 	owned  map[home]owner
 	routes map[routeKey]int
 	vlans  map[vlanKey]owner
-	ports  map[uint16]int
+	ports  map[portKey]int
 	ipv4s  map[string]owner // by session
 }
 
@@ -27,13 +27,18 @@ type vlanKey struct {
 	VLAN
 }
 
+type portKey struct {
+	Transport
+	port uint16
+}
+
 type routeKey struct {
 	prefix netip.Prefix
 	metric uint32
 }
 
 func newClaims() claims {
-	return claims{owned: map[home]owner{}, routes: map[routeKey]int{}, vlans: map[vlanKey]owner{}, ipv4s: map[string]owner{}, ports: map[uint16]int{}}
+	return claims{owned: map[home]owner{}, routes: map[routeKey]int{}, vlans: map[vlanKey]owner{}, ipv4s: map[string]owner{}, ports: map[portKey]int{}}
 }
 
 func homeOf(a netip.Addr, iface string) home {
@@ -110,11 +115,12 @@ func (c claims) vlan(i Interface) error {
 }
 
 // port claims the port of a service.
-func (c claims) port(port uint16, line int) error {
-	if first, ok := c.ports[port]; ok {
-		return wrong("give one another port", "port %d is that of the service on line %d already", port, first)
+func (c claims) port(over Transport, port uint16, line int) error {
+	key := portKey{over, port}
+	if first, ok := c.ports[key]; ok {
+		return wrong("give one another port", "%s port %d is that of the service on line %d already", over, port, first)
 	}
-	c.ports[port] = line
+	c.ports[key] = line
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"net/netip"
 	"os"
 	"strings"
@@ -35,15 +36,25 @@ type Services struct {
 	HTTP    *HTTP
 	Echo    *Service // sends back what it gets, RFC 862
 	Discard *Service // takes what it gets, RFC 863
-	Chargen *Service // sends without end, RFC 864
+	Chargen *Service // sends without end, RFC 864; never over UDP
 }
 
 // Service is where a service is offered. There is an address or an interface at least.
 type Service struct {
-	Port       uint16       // no two services have the same
+	Protocols  []Transport  // over which it is offered, in order; one at least
+	Port       uint16       // of each; no two services have the same
 	Addresses  []netip.Addr // of the router, at which it is; none: at any
 	Interfaces []string     // through which it is reached; none: through any
 }
+
+// Transport is what a service is offered over.
+type Transport string
+
+// The transports.
+const (
+	TCP Transport = "tcp"
+	UDP Transport = "udp"
+)
 
 // HTTP is the API, the metrics and the status page.
 type HTTP struct {
@@ -52,21 +63,15 @@ type HTTP struct {
 	TokenFile        string // of who may change things, absolute; empty: nobody may
 }
 
-// All is the services that there are, in the order of a file.
-func (s Services) All() (all []*Service) {
+// Named is the services that there are, by their names in a file.
+func (s Services) Named() map[string]*Service {
+	all := map[string]*Service{"echo": s.Echo, "discard": s.Discard, "chargen": s.Chargen}
 	if s.HTTP != nil {
-		all = append(all, &s.HTTP.Service)
+		all["http"] = &s.HTTP.Service
 	}
-	for _, x := range []*Service{s.Echo, s.Discard, s.Chargen} {
-		if x != nil {
-			all = append(all, x)
-		}
-	}
+	maps.DeleteFunc(all, func(_ string, x *Service) bool { return x == nil })
 	return all
 }
-
-// Equal reports whether the same is offered, in the same way.
-func (s Services) Equal(o Services) bool { return s.yaml().flow() == o.yaml().flow() }
 
 // Level is the least severe event that is logged.
 type Level string

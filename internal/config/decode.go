@@ -11,6 +11,7 @@ import (
 type decoder struct {
 	faults []fault
 	names  []string // of the interfaces in the file, right or wrong
+	ipv4   []string // those of them that take no IPv6
 	anyDev bool     // paths may name others
 	claims claims
 }
@@ -53,19 +54,29 @@ func (d *decoder) metrics(n *node, m *Metrics) {
 }
 
 func (d *decoder) services(n *node, s *Services) {
-	one := func(dst **Service, port uint16) func(*node) {
+	one := func(dst **Service, port uint16, transport func(string) (Transport, error)) func(*node) {
 		return func(n *node) {
-			*dst = &Service{Port: port}
-			d.section(n, d.service(*dst))
-			d.checkService(n, *dst)
+			x := &Service{Protocols: []Transport{TCP}, Port: port}
+			d.section(n, append(d.service(x), field{"protocols", func(n *node) { x.Protocols = d.protocols(n, transport) }}))
+			d.checkService(n, x)
+			*dst = x
 		}
 	}
 	d.section(n, []field{
 		{"http", func(n *node) { s.HTTP = d.http(n) }},
-		{"echo", one(&s.Echo, DefaultEcho)},
-		{"discard", one(&s.Discard, DefaultDiscard)},
-		{"chargen", one(&s.Chargen, DefaultChargen)},
+		{"echo", one(&s.Echo, DefaultEcho, parseTransport)},
+		{"discard", one(&s.Discard, DefaultDiscard, parseTransport)},
+		{"chargen", one(&s.Chargen, DefaultChargen, parseChargenTransport)},
 	})
+}
+
+func (d *decoder) protocols(n *node, parse func(string) (Transport, error)) []Transport {
+	all := each(d, n, "a protocol", parse, once[Transport]("protocol"))
+	if len(n.items) == 0 && n.kind != scalar {
+		d.fail(n.key, n, wrong("write protocols: [tcp, udp], or remove it: then it is tcp", "found no protocol"))
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 func (d *decoder) service(s *Service) []field {
@@ -78,26 +89,38 @@ func (d *decoder) service(s *Service) []field {
 	}
 }
 
-// interfaceName is that of an interface in this file.
-func (d *decoder) interfaceName(s string) (string, error) {
+// inFile refuses a name that no interface in this file has.
+func (d *decoder) inFile(s string) error {
 	if !slices.Contains(d.names, s) {
-		return "", wrong(suggest(s, "interfaces", d.names), "there is no interface %s in this file", show(s))
+		return wrong(suggest(s, "interfaces", d.names), "there is no interface %s in this file", show(s))
 	}
-	return s, nil
+	return nil
+}
+
+// interfaceName is that of an interface in this file which takes IPv6.
+func (d *decoder) interfaceName(s string) (string, error) {
+	err := d.inFile(s)
+	if slices.Contains(d.ipv4, s) {
+		err = wrong("name the session that it is on", "%s is of type ipv4: no IPv6 passes it", show(s))
+	}
+	return s, err
 }
 
 // checkService wants to be told who may ask, and a port that no other has.
 func (d *decoder) checkService(n *node, s *Service) {
-	if len(s.Addresses)+len(s.Interfaces) == 0 {
+	if n.get("addresses").isEmpty() && n.get("interfaces").isEmpty() { // else one is wrong, and was told
 		d.fail(n.key, n, wrong("write interfaces: [red], addresses: [2001:db8:1::1], or both", "a service says where it is offered"))
 	}
-	if err := d.claims.port(s.Port, n.key.line); err != nil {
-		d.fail(n.key, n, err)
+	for _, p := range s.Protocols {
+		if err := d.claims.port(p, s.Port, n.key.line); err != nil {
+			d.fail(n.key, n, err)
+			return
+		}
 	}
 }
 
 func (d *decoder) http(n *node) *HTTP {
-	h := &HTTP{Service: Service{Port: DefaultHTTP}}
+	h := &HTTP{Service: Service{Protocols: []Transport{TCP}, Port: DefaultHTTP}}
 	if n.get("certificate") != nil {
 		h.Port = DefaultHTTPS
 	}
@@ -125,7 +148,11 @@ func (d *decoder) interfaces(n *node) (is []Interface) {
 		d.names = append(d.names, p.name)
 	}
 	for _, p := range n.pairs {
-		is = append(is, d.iface(p.value, p.name))
+		i := d.iface(p.value, p.name)
+		if i.Type == TypeIPv4 {
+			d.ipv4 = append(d.ipv4, p.name)
+		}
+		is = append(is, i)
 	}
 	d.checkLowers(n, is)
 	return is
@@ -306,9 +333,11 @@ func (d *decoder) checkVLAN(n *node, i Interface) {
 
 // checkLower wants the interface below to be there.
 func (d *decoder) checkLower(n *node, i Interface) {
-	if i.Lower != "" && !d.anyDev && !slices.Contains(d.names, i.Lower) {
-		lower := n.get("lower")
-		d.fail(lower.at, lower, wrong(suggest(i.Lower, "interfaces", d.names), "there is no interface %s in this file", show(i.Lower)))
+	if i.Lower == "" || d.anyDev {
+		return
+	}
+	if err := d.inFile(i.Lower); err != nil {
+		d.fail(n.get("lower").at, n.get("lower"), err)
 	}
 }
 
@@ -460,7 +489,7 @@ func lastKey(n *node) string { return n.path[strings.LastIndexByte(n.path, '.')+
 
 func (d *decoder) paths(n *node) (ps []Path) {
 	items := d.items(n, "of paths")
-	if n.kind == nothing || n.kind == list && len(items) == 0 {
+	if n.isEmpty() {
 		d.fail(n.key, n, wrong("add a path, as {dev: red}; or write refuse: unreachable", "the list of paths is empty"))
 	}
 	for _, item := range items {
@@ -490,8 +519,10 @@ func (d *decoder) path(n *node) Path {
 // checkPath says whether a path, whose parts are keys of n, goes with the interfaces.
 func (d *decoder) checkPath(n *node, p Path) {
 	via, dev := n.get("via"), n.get("dev")
-	if p.Dev != "" && !d.anyDev && !slices.Contains(d.names, p.Dev) {
-		d.fail(dev.at, dev, wrong(suggest(p.Dev, "interfaces", d.names), "there is no interface %s in this file", show(p.Dev)))
+	if p.Dev != "" && !d.anyDev {
+		if _, err := d.interfaceName(p.Dev); err != nil {
+			d.fail(dev.at, dev, err)
+		}
 	}
 	if p.Via.IsValid() {
 		if err := d.claims.gateway(p); err != nil {

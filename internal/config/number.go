@@ -46,8 +46,19 @@ func ParseDetachTimeout(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// parsePort parses a port of TCP.
+// parsePort parses a port of TCP or UDP.
 func parsePort(s string) (uint16, error) { return whole[uint16](s, 1, math.MaxUint16) }
+
+func parseTransport(s string) (Transport, error) { return oneOf(s, TCP, UDP) }
+
+// parseChargenTransport takes no UDP.
+func parseChargenTransport(s string) (Transport, error) {
+	if Transport(s) == UDP {
+		return "", wrong("use tcp",
+			"chargen over UDP would be an amplifier: it sends more than it gets, to whoever a datagram says it is from")
+	}
+	return parseTransport(s)
+}
 
 // parseType parses what kind of port an interface is.
 func parseType(s string) (Type, error) {

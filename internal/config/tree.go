@@ -60,6 +60,11 @@ func (n *node) get(name string) *node {
 	return nil
 }
 
+// isEmpty says whether nothing is written: no key, no value, or a list of nothing.
+func (n *node) isEmpty() bool {
+	return n == nil || n.kind == nothing || n.kind == list && len(n.items) == 0
+}
+
 // parseTree makes a tree of a text, or says why it is none.
 func parseTree(text []byte) (*node, []fault) {
 	if at, err := checkText(text); err != nil {

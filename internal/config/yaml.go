@@ -69,6 +69,11 @@ func (s *Service) fields(port uint16) (fs fields) {
 	fs.add("port", strconv.Itoa(int(s.Port)), s.Port != port)
 	fs.add("addresses", texts(s.Addresses), len(s.Addresses) > 0)
 	fs.add("interfaces", quoted(s.Interfaces), len(s.Interfaces) > 0)
+	protocols := make([]string, len(s.Protocols))
+	for i, p := range s.Protocols {
+		protocols[i] = string(p)
+	}
+	fs.add("protocols", quoted(protocols), !slices.Equal(s.Protocols, []Transport{TCP}))
 	return fs
 }
 

@@ -307,3 +307,8 @@ type Health struct {
 type Problem struct {
 	Error string `json:"error"`
 }
+
+// Level is that of the log.
+type Level struct {
+	Level string `json:"level"` // debug, info, warn or error
+}

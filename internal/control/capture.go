@@ -43,7 +43,10 @@ func (c *CaptureRequest) query() url.Values {
 }
 
 func parseCapture(q *http.Request) (c CaptureRequest, err error) {
-	c.Interface, c.Drops = q.FormValue("interface"), q.FormValue("drops") == "true"
+	c.Interface = q.FormValue("interface")
+	if c.Drops, err = parseFlag(q, "drops"); err != nil {
+		return c, err
+	}
 	if c.Count, err = parseNumber("count", q.FormValue("count")); err != nil {
 		return c, err
 	}

@@ -166,9 +166,7 @@ func (c *Client) Reload(ctx context.Context, dry bool) (changes []Change, err er
 
 // LogLevel changes the level of the log; empty leaves it. It returns the level now.
 func (c *Client) LogLevel(ctx context.Context, level string) (string, error) {
-	var now struct {
-		Level string `json:"level"`
-	}
+	var now Level
 	if level == "" {
 		err := c.do(ctx, http.MethodGet, "log-level", nil, nil, &now)
 		return now.Level, err

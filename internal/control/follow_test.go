@@ -17,9 +17,10 @@ import (
 // A desk is a server that has events and no router.
 type desk struct {
 	*Client
-	log  *zap.Logger
-	path string
-	stop func()
+	server *Server
+	log    *zap.Logger
+	path   string
+	stop   func()
 }
 
 func newDesk(t *testing.T, kept int) *desk {
@@ -33,7 +34,7 @@ func newDesk(t *testing.T, kept int) *desk {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
-	d := &desk{Client: NewClient(path), log: zap.New(ring), path: path}
+	d := &desk{Client: NewClient(path), server: s, log: zap.New(ring), path: path}
 	d.stop = func() {
 		cancel()
 		if err := <-ended; err != nil {

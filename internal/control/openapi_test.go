@@ -120,7 +120,7 @@ func TestOpenAPIHasEveryParameter(t *testing.T) {
 		if err != nil || strings.HasSuffix(f, "_test.go") {
 			continue
 		}
-		for _, m := range regexp.MustCompile(`(?:FormValue|PathValue)\("(\w+)"\)`).FindAllSubmatch(text, -1) {
+		for _, m := range regexp.MustCompile(`(?:FormValue\(|PathValue\(|parseFlag\(q, )"(\w+)"\)`).FindAllSubmatch(text, -1) {
 			want[string(m[1])] = true
 		}
 	}
@@ -146,9 +146,7 @@ var answers = map[string]any{
 	"Nexthop": Nexthop{}, "Neighbors": Neighbors{}, "Neighbor": Neighbor{}, "Address": Address{},
 	"Counters": Counters{}, "Reassembly": Reassembly{}, "Drop": Drop{}, "Epoch": Epoch{}, "FIB": FIB{}, "Lookup": Lookup{}, "Step": Step{},
 	"Ledger": Ledger{}, "Change": Change{}, "Event": events.Event{}, "Health": Health{}, "Problem": Problem{},
-	"Level": struct {
-		Level string `json:"level"`
-	}{},
+	"Level":      Level{},
 	"Session":    Session{},
 	"SessionEnd": SessionEnd{},
 	"Connection": Connection{},

@@ -13,9 +13,12 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"golang.org/x/sys/unix"
 
 	"github.com/router6d/router6d/ifmgr"
@@ -131,8 +134,39 @@ func (s *Server) routes() http.Handler {
 	for pattern, h := range s.operations() {
 		m.HandleFunc(pattern, h)
 	}
-	return bounded(m)
+	return bounded(known(m))
 }
+
+// known answers what is no operation as the API answers everything.
+func known(m *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		h, pattern := m.Handler(q)
+		if pattern != "" {
+			m.ServeHTTP(w, q)
+			return
+		}
+		said := silent{}
+		h.ServeHTTP(said, q)
+		if allow := http.Header(said).Get("Allow"); allow != "" {
+			w.Header().Set("Allow", allow)
+			refuse(w, http.StatusMethodNotAllowed, fmt.Errorf("%s can't be done to %s: use %s", q.Method, q.URL.Path, allow))
+			return
+		}
+		refuse(w, http.StatusNotFound, fmt.Errorf("there is no %s: see /v1/openapi.yaml", q.URL.Path))
+	})
+}
+
+// A silent answer is nothing but its head.
+type silent http.Header
+
+// Header implements http.ResponseWriter.
+func (s silent) Header() http.Header { return http.Header(s) }
+
+// Write implements http.ResponseWriter.
+func (s silent) Write(b []byte) (int, error) { return len(b), nil }
+
+// WriteHeader implements http.ResponseWriter.
+func (s silent) WriteHeader(int) {}
 
 // errTooLong is what is wrong with a body of more than maxBody.
 var errTooLong = fmt.Errorf("a request has a body of %d bytes at most", maxBody)
@@ -167,23 +201,70 @@ func (s *Server) operations() map[string]http.HandlerFunc {
 		"GET /v1/counters":             func(w http.ResponseWriter, _ *http.Request) { answer(w, showCounters(s.r.Plane)) },
 		"GET /v1/drops":                func(w http.ResponseWriter, _ *http.Request) { answer(w, showDrops(s.r.Plane.Stats())) },
 		"GET /v1/health":               s.health,
-		"GET /v1/events":               s.events,
-		"GET /v1/lookup":               s.lookup,
-		"GET /v1/capture":              s.capture,
+		"GET /v1/events":               takes(s.events, "since", "follow"),
+		"GET /v1/lookup":               takes(s.lookup, "address", "from"),
+		"GET /v1/capture":              takes(s.capture, "interface", "drops", "count", "snaplen"),
 		"POST /v1/interfaces":          s.addInterface,
 		"DELETE /v1/interfaces/{name}": s.deleteInterface,
 		"POST /v1/routes":              s.addRoute,
-		"DELETE /v1/routes":            s.deleteRoute,
-		"POST /v1/reload":              s.reload,
+		"DELETE /v1/routes":            takes(s.deleteRoute, "prefix", "metric"),
+		"POST /v1/reload":              takes(s.reload, "dry_run"),
 		"GET /v1/log-level":            s.logLevel,
-		"PUT /v1/log-level":            s.logLevel,
+		"PUT /v1/log-level":            s.setLogLevel,
 	}
 }
 
-// logLevel leaves it to zap, which speaks JSON and does not say so.
-func (s *Server) logLevel(w http.ResponseWriter, q *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	s.level.ServeHTTP(w, q)
+// takes refuses what fn would not look at: a misspelled dry_run is no reload.
+func takes(fn http.HandlerFunc, names ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, q *http.Request) {
+		if err := q.ParseForm(); err != nil {
+			refuse(w, http.StatusBadRequest, err)
+			return
+		}
+		for name := range q.Form {
+			if !slices.Contains(names, name) {
+				refuse(w, http.StatusBadRequest, fmt.Errorf("there is no parameter %q here: use %s", name, strings.Join(names, ", ")))
+				return
+			}
+		}
+		fn(w, q)
+	}
+}
+
+// parseFlag is false for who does not say.
+func parseFlag(q *http.Request, name string) (bool, error) {
+	if !q.Form.Has(name) {
+		return false, nil
+	}
+	text := q.FormValue(name)
+	v, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, fmt.Errorf("%s: %q is not true or false", name, text)
+	}
+	return v, nil
+}
+
+func (s *Server) logLevel(w http.ResponseWriter, _ *http.Request) { answer(w, Level{s.level.String()}) }
+
+func (s *Server) setLogLevel(w http.ResponseWriter, q *http.Request) {
+	level, err := body(q, parseLevel)
+	if err == nil {
+		s.level.SetLevel(level)
+	}
+	reply(w, Level{s.level.String()}, err)
+}
+
+// parseLevel takes those of a configuration. They are zap's, which has more.
+func parseLevel(text []byte) (zapcore.Level, error) {
+	var v Level
+	if err := json.Unmarshal(text, &v); err != nil {
+		return 0, fmt.Errorf(`level: %w; write it as {"level":"debug"}`, err)
+	}
+	level, err := config.ParseLevel(v.Level)
+	if err != nil {
+		return 0, fmt.Errorf("level: %w", err)
+	}
+	return zapcore.ParseLevel(string(level))
 }
 
 //go:embed openapi.yaml
@@ -215,10 +296,11 @@ func (s *Server) health(w http.ResponseWriter, q *http.Request) {
 
 func (s *Server) events(w http.ResponseWriter, q *http.Request) {
 	since, err := parseSince(q.FormValue("since"))
-	switch {
+	follow, e := parseFlag(q, "follow")
+	switch err = errors.Join(err, e); {
 	case err != nil:
 		refuse(w, http.StatusBadRequest, err)
-	case q.FormValue("follow") == "true":
+	case follow:
 		s.follow(w, q, since)
 	default:
 		all := s.ring.Since(*cmp.Or(since, new(uint64)))
@@ -307,7 +389,12 @@ func (s *Server) reload(w http.ResponseWriter, q *http.Request) {
 		refuse(w, http.StatusUnprocessableEntity, errors.New("this router was not started from a file"))
 		return
 	}
-	steps, err := s.Reload(q.Context(), q.FormValue("dry_run") == "true")
+	dry, err := parseFlag(q, "dry_run")
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	steps, err := s.Reload(q.Context(), dry)
 	reply(w, showChanges(steps), err)
 }
 

@@ -80,10 +80,10 @@ func showNexthops(r *router.Router, t *loop.Turn) []Nexthops {
 
 func showConnections(r *router.Router) []Connection {
 	all := []Connection{}
-	if r.TCP == nil {
+	if r.Transport == nil {
 		return all
 	}
-	for _, c := range r.TCP.Connections() {
+	for _, c := range r.Transport.Connections() {
 		out := Connection{
 			Local: c.Local, Remote: c.Remote, State: c.State, Begun: "router",
 			Interface: c.Way.Interface, Gateway: text(c.Way.Gateway), HopLimit: c.Way.HopLimit, MTU: c.Way.MTU, PathMTU: c.PathMTU,

@@ -50,6 +50,16 @@ func (t TCP) SetChecksum(c uint16) { binary.BigEndian.PutUint16(t[16:], c) }
 // UDP is a datagram of at least UDPSize bytes, RFC 768.
 type UDP []byte
 
+// PutUDP writes a UDP header into the first UDPSize bytes of b, which has them. The
+// length counts header and data. The checksum is zero: there is none yet.
+func PutUDP(b []byte, from, to, length uint16) {
+	_ = b[UDPSize-1]
+	binary.BigEndian.PutUint16(b, from)
+	binary.BigEndian.PutUint16(b[2:], to)
+	binary.BigEndian.PutUint16(b[4:], length)
+	binary.BigEndian.PutUint16(b[6:], 0)
+}
+
 // SourcePort is the sender's.
 func (u UDP) SourcePort() uint16 { return binary.BigEndian.Uint16(u) }
 

@@ -23,7 +23,10 @@ func Serve(ctx context.Context, s *http.Server, l net.Listener) error {
 	go func() { served <- s.Serve(l) }()
 	select {
 	case err := <-served:
-		return err
+		if ctx.Err() == nil {
+			return err
+		}
+		served <- err // the listener was closed as ctx ended
 	case <-ctx.Done():
 	}
 	grace, cancel := context.WithTimeout(context.Background(), shutdownTimeout)

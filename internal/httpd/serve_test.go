@@ -43,3 +43,22 @@ func TestServeFinishesWhatIsUnderWay(t *testing.T) {
 		t.Error("it listens on")
 	}
 }
+
+// TestServeEndsWithItsListener is about a listener that is closed as the context ends.
+func TestServeEndsWithItsListener(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	for range 20 { // which of the two is seen first is a matter of luck
+		l, err := net.Listen("tcp", "[::1]:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := Serve(ctx, &http.Server{ReadHeaderTimeout: HeaderTimeout}, l); err != nil {
+			t.Errorf("serve = %v, want its end", err)
+		}
+	}
+}

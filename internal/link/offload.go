@@ -49,6 +49,15 @@ func (o *Offload) Bad() bool { return o.bad }
 // Superframe reports whether the packet stands for several segments.
 func (o *Offload) Superframe() bool { return o.segmentable }
 
+// SegmentSize is how much payload each segment of a superframe has, but for the last,
+// in bytes; zero: it is none.
+func (o *Offload) SegmentSize() int {
+	if !o.segmentable {
+		return 0
+	}
+	return int(o.gsoSize)
+}
+
 // PartialChecksum reports whether the upper-layer checksum is still to be
 // completed.
 func (o *Offload) PartialChecksum() bool { return o.flags&vnetNeedsChecksum != 0 }

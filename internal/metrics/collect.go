@@ -29,8 +29,8 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	s := sink(ch)
 	s.account(m.of.Plane.Stats())
 	s.reassembly(m.of.Plane.Reassembly())
-	if m.of.TCP != nil {
-		s.tcp(m.of.TCP.Stats())
+	if m.of.Transport != nil {
+		s.transport(m.of.Transport.Stats())
 	}
 	workers := m.of.Plane.Workers()
 	for _, w := range workers {
@@ -138,7 +138,7 @@ func (s sink) reassembly(st reassembly.Stats) {
 	s.gauge(reassemblyBytes, float64(st.Bytes))
 }
 
-func (s sink) tcp(st tcpstack.Stats) {
+func (s sink) transport(st tcpstack.Stats) {
 	s.gauge(tcpConnections, float64(st.Waiting), "waiting")
 	s.gauge(tcpConnections, float64(st.Connections-st.Waiting), "moving")
 	s.counter(tcpOpened, st.Accepted, "peer")
@@ -151,6 +151,9 @@ func (s sink) tcp(st tcpstack.Stats) {
 	s.counter(tcpResets, st.Resets)
 	s.counter(tcpCookies, st.SYNCookies)
 	s.counter(tcpErrors, st.ErrorsRefused)
+	s.counter(udpDatagrams, st.DatagramsIn, "in")
+	s.counter(udpDatagrams, st.DatagramsOut, "out")
+	s.counter(udpErrors, st.DatagramErrorsRefused)
 }
 
 func (s sink) loop(st loop.Stats) {

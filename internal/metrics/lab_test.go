@@ -33,7 +33,7 @@ func newScene(t *testing.T) *scene {
 		t.Fatal(err)
 	}
 	t.Cleanup(tcp.Close)
-	s := &scene{r, New(Source{Loop: r.Loop, Interfaces: r.Interfaces, FIB: r.FIB, Plane: r.Plane, TCP: tcp})}
+	s := &scene{r, New(Source{Loop: r.Loop, Interfaces: r.Interfaces, FIB: r.FIB, Plane: r.Plane, Transport: tcp})}
 	s.Turn(func(*loop.Turn) { r.Loop.OnGrace = s.Grace }) // it runs already
 	h := r.Hooks()
 	forget := h.Ended

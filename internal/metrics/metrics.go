@@ -1,7 +1,9 @@
 package metrics
 
 import (
+	"context"
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -14,8 +16,12 @@ import (
 	"github.com/router6d/router6d/tcpstack"
 )
 
-// maxScrapes is how many may ask at once: each takes a turn.
-const maxScrapes = 4
+const (
+	// maxScrapes is how many are answered at once: each takes a turn of the loop.
+	maxScrapes = 4
+	// maxWait is for those who come meanwhile, as long as Prometheus is patient.
+	maxWait = 10 * time.Second
+)
 
 // A Source is the parts of a router that are measured.
 type Source struct {
@@ -23,7 +29,7 @@ type Source struct {
 	Interfaces *ifmgr.Manager
 	FIB        *fib.Table
 	Plane      *dataplane.Plane
-	TCP        *tcpstack.Stack // nil: there is none
+	Transport  *tcpstack.Stack // nil: there is none
 }
 
 // Metrics is everything there is to tell about one router.
@@ -49,10 +55,25 @@ func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 
 // Handler answers with all metrics, in the format that is asked for.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
-		Registry:            m.registry, // of errors of its own, which do not hide the rest
-		ErrorHandling:       promhttp.ContinueOnError,
-		EnableOpenMetrics:   true,
-		MaxRequestsInFlight: maxScrapes,
+	return orderly(promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		Registry:          m.registry, // of errors of its own, which do not hide the rest
+		ErrorHandling:     promhttp.ContinueOnError,
+		EnableOpenMetrics: true,
+	}))
+}
+
+// orderly has those wait who come while maxScrapes are answered.
+func orderly(h http.Handler) http.Handler {
+	answered := make(chan struct{}, maxScrapes)
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		patience, cancel := context.WithTimeout(q.Context(), maxWait)
+		defer cancel()
+		select {
+		case answered <- struct{}{}:
+			defer func() { <-answered }()
+			h.ServeHTTP(w, q)
+		case <-patience.Done():
+			http.Error(w, "too many scrapes at once", http.StatusServiceUnavailable)
+		}
 	})
 }

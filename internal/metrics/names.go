@@ -59,7 +59,7 @@ var (
 	pppoeOpened = desc("pppoe_sessions_total", "Sessions in which packets flowed.", "iface")
 	pppoeEnded  = desc("pppoe_ended_total", "Sessions that ended and attempts that failed, by cause.", "iface", "cause")
 
-	// TCP of the router's own.
+	// TCP and UDP of the router's own.
 	tcpConnections = desc("tcp_connections", "Connections of the router's own, by what they do.", "doing")
 	tcpOpened      = desc("tcp_opened_total", "Connections that were begun, by whom.", "by")
 	tcpFailed      = desc("tcp_failed_total", "Attempts to connect that failed.")
@@ -69,6 +69,8 @@ var (
 	tcpResets      = desc("tcp_resets_total", "Resets that were sent.")
 	tcpCookies     = desc("tcp_syn_cookies_total", "SYNs answered with a cookie, because too many connections were half open.")
 	tcpErrors      = desc("tcp_icmp_refused_total", "ICMPv6 errors about what was not outstanding.")
+	udpDatagrams   = desc("udp_datagrams_total", "Datagrams of the router's own UDP, taken or sent.", "direction")
+	udpErrors      = desc("udp_icmp_refused_total", "Packet Too Big about datagrams that were not sent of late.")
 
 	// Lifetimes.
 	lookupDead = desc("lookup_dead_total", "Lookups that returned a withdrawn interface. Must be 0.")
@@ -105,9 +107,9 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil)
 }
 
-// buildInfo is what was built, from what.
-func buildInfo() prometheus.Collector {
-	version, revision := "unknown", "unknown"
+// Build is the version of this program, and the revision that it was built from.
+func Build() (version, revision string) {
+	version, revision = "unknown", "unknown"
 	if b, ok := debug.ReadBuildInfo(); ok {
 		version = b.Main.Version
 		for _, s := range b.Settings {
@@ -116,6 +118,12 @@ func buildInfo() prometheus.Collector {
 			}
 		}
 	}
+	return version, revision
+}
+
+// buildInfo is what was built, from what.
+func buildInfo() prometheus.Collector {
+	version, revision := Build()
 	g := prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace: namespace, Name: "build_info", Help: "Always 1; the labels tell what runs.",
 		ConstLabels: prometheus.Labels{"version": version, "revision": revision, "goversion": runtime.Version()},

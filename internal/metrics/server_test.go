@@ -5,9 +5,14 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // serve runs a server on a free port of this host until the test ends.
@@ -92,4 +97,41 @@ func TestServerThatNeverRan(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// Of many who ask at once all are answered, a few at a time.
+func TestScrapesWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var now, turnedAway atomic.Int64
+		h := orderly(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			now.Add(1)
+			if n := now.Load(); n > maxScrapes {
+				t.Errorf("%d at once, want %d", n, maxScrapes)
+			}
+			time.Sleep(time.Second)
+			now.Add(-1)
+		}))
+		ask := func() {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+			if w.Code == http.StatusServiceUnavailable {
+				turnedAway.Add(1)
+			}
+		}
+		scrapes := func(n int) {
+			var all sync.WaitGroup
+			for range n {
+				all.Go(ask)
+			}
+			all.Wait()
+		}
+		scrapes(10 * maxScrapes)
+		if n := turnedAway.Load(); n != 0 {
+			t.Errorf("%d were turned away, want none", n)
+		}
+		scrapes(20 * maxScrapes) // in twice the time that there is
+		if turnedAway.Load() == 0 {
+			t.Error("nobody was turned away")
+		}
+	})
 }

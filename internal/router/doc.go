@@ -2,8 +2,8 @@
 // order, and stops them in reverse, each joined before the next. The daemon, the
 // demo and the tests run this same router.
 //
-//	start  loop ▶ watch ▶ TCP ▶ interfaces ▶ routes ▶ keeper
-//	stop   keeper ▶ TCP ▶ interfaces, all detached ▶ workers ▶ watch ▶ loop
+//	start  loop ▶ watch ▶ tcpstack ▶ interfaces ▶ routes ▶ keeper
+//	stop   keeper ▶ tcpstack ▶ interfaces, all detached ▶ workers ▶ watch ▶ loop
 //
 // It decides nothing that concerns a packet.
 //

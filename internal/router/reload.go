@@ -79,6 +79,7 @@ func (r *Router) difference(t *loop.Turn, next *config.Config) (*reload, error) 
 	d := &reload{}
 	err := errors.Join(
 		r.fixed(next),
+		d.services(r.cfg.Services, next.Services),
 		r.differInterfaces(t, next, d),
 		r.differRoutes(t, next, d),
 	)
@@ -110,8 +111,67 @@ func (r *Router) fixed(next *config.Config) error {
 	refuse("icmp-errors", next.ICMPErrors == r.cfg.ICMPErrors)
 	refuse("log.format", next.Log.Format == r.cfg.Log.Format)
 	refuse("metrics.listen", next.Metrics.Listen == r.cfg.Metrics.Listen)
-	refuse("services", next.Services.Equal(r.cfg.Services))
 	return errors.Join(errs...)
+}
+
+// services notes what is offered and what no longer, and refuses what can't change in
+// place. Whoever runs them makes it so.
+func (d *reload) services(old, next config.Services) error {
+	was, will := old.Named(), next.Named()
+	names := maps.Clone(was)
+	maps.Copy(names, will)
+	var err error
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		a, b := was[name], will[name]
+		switch {
+		case a == nil:
+			d.note("add", "service "+name, fmt.Sprintf("port %d", b.Port))
+			continue
+		case b == nil:
+			d.note("delete", "service "+name, "")
+			continue
+		}
+		changed := offerSettings(a, b)
+		if name == "http" {
+			files := fileSettings(old.HTTP, next.HTTP)
+			if len(files) > 0 && a.Port == b.Port {
+				err = errors.Join(err, fmt.Errorf("service http: %s can't be changed in place: give it another port too, or restart the router (a file that is replaced is read anew)",
+					strings.Join(files, ", ")))
+			}
+			changed = append(changed, files...)
+		}
+		if len(changed) > 0 {
+			d.note("change", "service "+name, strings.Join(changed, ", "))
+		}
+	}
+	return err
+}
+
+// offerSettings names those in which two offers of a service differ.
+func offerSettings(a, b *config.Service) (changed []string) {
+	differ := differences(&changed)
+	differ("protocols", slices.Equal(a.Protocols, b.Protocols))
+	differ("port", a.Port == b.Port)
+	differ("addresses", slices.Equal(a.Addresses, b.Addresses))
+	differ("interfaces", slices.Equal(a.Interfaces, b.Interfaces))
+	return changed
+}
+
+func fileSettings(a, b *config.HTTP) (changed []string) {
+	differ := differences(&changed)
+	differ("certificate", a.Certificate == b.Certificate)
+	differ("key", a.Key == b.Key)
+	differ("token-file", a.TokenFile == b.TokenFile)
+	return changed
+}
+
+// differences returns what adds a key to a list where it is not the same.
+func differences(list *[]string) func(key string, same bool) {
+	return func(key string, same bool) {
+		if !same {
+			*list = append(*list, key)
+		}
+	}
 }
 
 func (r *Router) differInterfaces(t *loop.Turn, next *config.Config, d *reload) error {
@@ -190,28 +250,24 @@ func (d *reload) compare(old, c config.Interface) error {
 // settings names those in which two interfaces differ: those that can't change
 // in place, and those that can.
 func settings(a, b config.Interface) (fixed, changed []string) {
-	differ := func(list *[]string, key string, same bool) {
-		if !same {
-			*list = append(*list, key)
-		}
-	}
-	differ(&fixed, "type", a.Type == b.Type)
-	differ(&fixed, "mode", a.Mode == b.Mode)
-	differ(&fixed, "mtu", a.MTU == b.MTU)
-	differ(&fixed, "queues", a.Queues == b.Queues)
-	differ(&fixed, "mac", a.MAC == b.MAC)
-	differ(&fixed, "lower", a.Lower == b.Lower)
-	differ(&fixed, "vlan", a.VLAN.ID == b.VLAN.ID)
-	differ(&fixed, "protocol", a.VLAN.Protocol == b.VLAN.Protocol)
-	differ(&fixed, "default-route", a.DefaultRoute == b.DefaultRoute)
-	differ(&fixed, "dad-transmits", a.DADTransmits == b.DADTransmits)
-	differ(&fixed, "kernel", sameKernel(a.Kernel, b.Kernel))
-	differ(&fixed, "user, password, password-file, service, ac or identity", samePPPoE(a.PPPoE, b.PPPoE))
-	differ(&changed, "addresses", slices.Equal(a.Addresses, b.Addresses))
-	differ(&changed, "neighbors", slices.Equal(a.Neighbors, b.Neighbors))
-	differ(&changed, "hop-limit", a.HopLimit == b.HopLimit)
-	differ(&changed, "unreachables", a.NoUnreachables == b.NoUnreachables)
-	differ(&changed, "recreate", a.Recreate == b.Recreate)
+	fix, change := differences(&fixed), differences(&changed)
+	fix("type", a.Type == b.Type)
+	fix("mode", a.Mode == b.Mode)
+	fix("mtu", a.MTU == b.MTU)
+	fix("queues", a.Queues == b.Queues)
+	fix("mac", a.MAC == b.MAC)
+	fix("lower", a.Lower == b.Lower)
+	fix("vlan", a.VLAN.ID == b.VLAN.ID)
+	fix("protocol", a.VLAN.Protocol == b.VLAN.Protocol)
+	fix("default-route", a.DefaultRoute == b.DefaultRoute)
+	fix("dad-transmits", a.DADTransmits == b.DADTransmits)
+	fix("kernel", sameKernel(a.Kernel, b.Kernel))
+	fix("user, password, password-file, service, ac or identity", samePPPoE(a.PPPoE, b.PPPoE))
+	change("addresses", slices.Equal(a.Addresses, b.Addresses))
+	change("neighbors", slices.Equal(a.Neighbors, b.Neighbors))
+	change("hop-limit", a.HopLimit == b.HopLimit)
+	change("unreachables", a.NoUnreachables == b.NoUnreachables)
+	change("recreate", a.Recreate == b.Recreate)
 	return fixed, changed
 }
 
@@ -238,15 +294,20 @@ func sameKernel(a, b *config.Kernel) bool {
 // clash refuses addresses that an interface of run time has. Among themselves
 // those of the file agree.
 func clash(next *config.Config, live map[string]ifmgr.Info) error {
+	taken := map[netip.Addr]string{}
+	for _, in := range live {
+		for _, p := range in.Addresses {
+			if !in.FromFile && !p.Addr().IsLinkLocalUnicast() {
+				taken[p.Addr()] = in.Name
+			}
+		}
+	}
 	var errs []error
 	for _, c := range next.Interfaces {
 		for _, a := range c.Addresses {
-			for _, name := range slices.Sorted(maps.Keys(live)) {
-				in := live[name]
-				if !in.FromFile && !a.Addr().IsLinkLocalUnicast() && slices.ContainsFunc(in.Addresses, func(p netip.Prefix) bool { return p.Addr() == a.Addr() }) {
-					errs = append(errs, fmt.Errorf("interface %s: %v: %w: it is %s's, which was added at run time",
-						c.Name, a.Addr(), ifmgr.ErrAddressTaken, in.Name))
-				}
+			if name, there := taken[a.Addr()]; there {
+				errs = append(errs, fmt.Errorf("interface %s: %v: %w: it is %s's, which was added at run time",
+					c.Name, a.Addr(), ifmgr.ErrAddressTaken, name))
 			}
 		}
 	}

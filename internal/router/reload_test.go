@@ -24,12 +24,12 @@ import (
 // it would wait for stays waited for.
 type desk struct {
 	*Router
-	t   *testing.T
+	t   testing.TB
 	lab *lab.Router
 }
 
 // newDesk has the interfaces of mode create and the routes of a file.
-func newDesk(t *testing.T, file string) *desk {
+func newDesk(t testing.TB, file string) *desk {
 	t.Helper()
 	l := lab.New(t)
 	d := &desk{t: t, lab: l, Router: &Router{
@@ -53,7 +53,7 @@ func newDesk(t *testing.T, file string) *desk {
 	return d
 }
 
-func parse(t *testing.T, file string) *config.Config {
+func parse(t testing.TB, file string) *config.Config {
 	t.Helper()
 	c, err := config.Parse("router6d.yaml", []byte(file))
 	if err != nil {
@@ -165,6 +165,15 @@ func TestReloadAppliesTheDifference(t *testing.T) {
 		check  func(*testing.T, *desk)
 	}{
 		{name: "nothing", before: two, after: two},
+		{
+			name:   "services come, change and go",
+			before: two + "services: {http: {interfaces: [red]}, echo: {interfaces: [red]}, discard: {interfaces: [red]}}",
+			after:  two + "services: {http: {interfaces: [red, blue], port: 8080}, echo: {interfaces: [red], protocols: [tcp, udp]}, chargen: {addresses: [2001:db8:1::1]}}",
+			plan: []string{
+				"add service chargen: port 19", "delete service discard", "change service echo: protocols",
+				"change service http: port, interfaces",
+			},
+		},
 		{
 			name:   "paths in another order are the same route",
 			before: two + "routes: [{prefix: '::/0', paths: [{dev: blue}, {dev: red, weight: 2}]}]",
@@ -368,6 +377,11 @@ func TestReloadRefuses(t *testing.T) {
 			"a route of run time", func(d *desk) { d.route("{prefix: '2001:db8:a::/48', dev: red, metric: 7}") },
 			two + "routes: [{prefix: '2001:db8:a::/48', dev: blue, metric: 7}]",
 			[]string{"route 2001:db8:a::/48 metric 7", "dev blue", "dev red", "added at run time"},
+		},
+		{
+			"TLS where there is none", func(d *desk) { d.cfg = parse(d.t, two+"services: {http: {interfaces: [red]}}") },
+			two + "services: {http: {interfaces: [red], port: 80, certificate: /a, key: /b}}",
+			[]string{"service http: certificate, key can't be changed in place: give it another port too"},
 		},
 		{
 			"what can't change in place, all of it at once", nil,

@@ -29,7 +29,7 @@ type Router struct {
 	FIB        *fib.Table
 	RIB        *rib.RIB
 	Plane      *dataplane.Plane
-	TCP        *tcpstack.Stack // nil: the router offers nothing
+	Transport  *tcpstack.Stack // TCP and UDP of its own
 
 	// OnDetach, if set before Start, is called with every ledger, in a turn.
 	OnDetach func(ifmgr.Result)
@@ -71,20 +71,17 @@ func New(cfg *config.Config, log *zap.Logger) (*Router, error) {
 		Transmit:   r.Plane.Transmit,
 		Generation: r.generation,
 	})
-	if len(cfg.Services.All()) > 0 {
-		var err error
-		if r.TCP, err = tcpstack.New(r.Plane, tcpstack.DefaultLimits); err != nil {
-			return nil, err
-		}
-		table.Changed = r.TCP.Changed
-	}
 	var err error
+	if r.Transport, err = tcpstack.New(r.Plane, tcpstack.DefaultLimits); err != nil {
+		return nil, err
+	}
+	table.Changed = r.Transport.Changed
 	r.watch, err = ifmgr.NewWatch(ifs, r.keeper.Try)
 	if errors.Is(err, fs.ErrPermission) {
 		err = fmt.Errorf("hear of devices: needs root, or CAP_NET_ADMIN: %w", fs.ErrPermission)
 	}
-	if err != nil && r.TCP != nil {
-		r.TCP.Close()
+	if err != nil {
+		r.Transport.Close()
 	}
 	return r, err
 }

@@ -24,9 +24,7 @@ func (r *Router) Start(ctx context.Context) error {
 	r.started = time.Now()
 	r.run("loop", r.Loop.Run)
 	r.run("watch", r.watch.Run)
-	if r.TCP != nil {
-		r.run("tcp", r.TCP.Run)
-	}
+	r.run("tcpstack", r.Transport.Run)
 	err := r.bringUp(ctx)
 	if err == nil {
 		r.run("keeper", r.keeper.Run)

@@ -37,6 +37,23 @@ func Run(ctx context.Context, l net.Listener, serve func(net.Conn) error) error 
 	}
 }
 
+// RunPackets serves the datagrams of c, each by serve, until ctx ends. It takes c.
+func RunPackets(ctx context.Context, c net.PacketConn, serve func(c net.PacketConn, b []byte, from net.Addr)) error {
+	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+	defer c.Close()
+	b := make([]byte, piece) // none is longer
+	for {
+		n, from, err := c.ReadFrom(b)
+		if errors.Is(err, net.ErrClosed) && ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		serve(c, b[:n], from)
+	}
+}
+
 // A patient connection gives up when nothing moves.
 type patient struct{ net.Conn }
 
@@ -61,11 +78,17 @@ func Echo(c net.Conn) error {
 	return err
 }
 
+// EchoPacket sends a datagram back, RFC 862. If it can't, it is lost, as on any link.
+func EchoPacket(c net.PacketConn, b []byte, from net.Addr) { _, _ = c.WriteTo(b, from) }
+
 // Discard takes what it gets, RFC 863.
 func Discard(c net.Conn) error {
 	_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, c, make([]byte, piece))
 	return err
 }
+
+// DiscardPacket takes a datagram, RFC 863.
+func DiscardPacket(net.PacketConn, []byte, net.Addr) {}
 
 // Chargen sends lines of RFC 864 until the peer has enough.
 func Chargen(c net.Conn) error {

@@ -224,6 +224,21 @@ func (d *daemon) drops() map[string]uint64 {
 	return n
 }
 
+// memory is what the router has, in KiB.
+func (d *daemon) memory() (n int) {
+	d.t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			_, _ = fmt.Sscan(rest, &n)
+		}
+	}
+	return n
+}
+
 // stop is the end of every router in every test.
 func (d *daemon) stop() {
 	t := d.t

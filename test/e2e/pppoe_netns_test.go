@@ -325,7 +325,7 @@ func (s *home) survive(line dropper) {
 		}
 		return nil
 	})
-	s.t.Logf("%d drops: %+v; %d descriptors, %d before; %s", *drops, end(), s.descriptors(), before, s.memory())
+	s.t.Logf("%d drops: %+v; %d descriptors, %d before; %d KiB", *drops, end(), s.descriptors(), before, s.memory())
 }
 
 // drop ends the session: by the line, as a rule. One that was short is a failure to
@@ -390,17 +390,6 @@ func (s *home) descriptors() int {
 		s.t.Fatal(err)
 	}
 	return len(all)
-}
-
-// memory is what the router has, in the kernel's words.
-func (s *home) memory() string {
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
-	for line := range strings.Lines(string(b)) {
-		if strings.HasPrefix(line, "VmRSS") {
-			return strings.Join(strings.Fields(line), " ")
-		}
-	}
-	return "no VmRSS"
 }
 
 // A router that is killed at any moment, and each time another that takes over: the

@@ -114,6 +114,55 @@ func TestServices(t *testing.T) {
 	}
 }
 
+// Services come, change and go with a reload; connections of those that stay go on.
+func TestServicesReload(t *testing.T) {
+	privileged(t)
+	red, blue := namespace(t, "red"), namespace(t, "blue")
+	d := start(t, standard)
+	reaches(t, red, inBandAddr)
+	reaches(t, blue, "2001:db8:2::1")
+	refused := func(n *netlab.Namespace, url string) { t.Helper(); run(t, n, "curl", "-sg", url).want(t, 7) }
+	page := func(n *netlab.Namespace, url string) {
+		t.Helper()
+		run(t, n, "curl", "-sfg", url).want(t, 0, "Interfaces")
+	}
+	const page80, page8080 = "http://[2001:db8:1::1]/", "http://[2001:db8:1::1]:8080/"
+	refused(red, page80)
+	d.edit("services: {http: {interfaces: [red]}, echo: {interfaces: [red]}}\n" + standard)
+	d.cli("reload --dry-run").want(t, 0, "add     service echo: port 7", "add     service http: port 80")
+	refused(red, page80)
+	d.cli("reload").want(t, 0, "add     service http: port 80")
+	page(red, page80)
+	refused(blue, page80)
+	stays := dial(t, red, "["+inBandAddr+"]:7")
+
+	d.reload("services: {http: {interfaces: [red, blue]}, echo: {interfaces: [blue]}}\n" + standard)
+	page(blue, page80)
+	if err := echoed(stays, 1<<20); err != nil {
+		t.Errorf("a connection of a service that was moved: %v", err)
+	}
+	refused(red, "http://[2001:db8:1::1]:7/")
+
+	moved := "services: {http: {interfaces: [red], port: 8080}}\n" + standard
+	d.edit("services: {http: {interfaces: [red], port: 8080, certificate: /none, key: /none}}\n" + standard)
+	d.cli("reload").want(t, 1, "/none")
+	page(red, page80)
+	refused(red, page8080)
+	d.edit("services: {http: {interfaces: [red], port: 8080}, discard: {interfaces: [red], port: 7}}\n" + standard)
+	d.cli("reload").want(t, 1, "service discard: listen on port 7: port is taken by another service, which has to be gone first")
+	page(blue, page80)
+	refused(red, page8080)
+	d.reload(moved)
+	page(red, page8080)
+	refused(red, page80)
+	for range 3 { // its port is free at once
+		d.reload(standard)
+		refused(red, page8080)
+		d.reload(moved)
+		page(red, page8080)
+	}
+}
+
 // With TLS, who has the token changes things over the very interfaces.
 func TestServicesTLS(t *testing.T) {
 	privileged(t)

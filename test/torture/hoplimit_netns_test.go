@@ -95,13 +95,13 @@ func newHops(t *testing.T) *hops {
 		for i := range c.Interfaces {
 			c.Interfaces[i].Line = 1 // a reload is to know them
 		}
-		c.Services.Discard = &config.Service{Port: config.DefaultDiscard, Interfaces: []string{"west"}} // else there is no TCP
+		c.Services.Discard = &config.Service{Protocols: []config.Transport{config.TCP}, Port: config.DefaultDiscard, Interfaces: []string{"west"}} // else there is no TCP
 		h.cfg = c
 	})
 	h.reload(0, 0)
 	h.look()
 	h.must(h.west.AddAddress("lo", hopsFar))
-	d := tcpstack.Dialer{Stack: h.r.TCP, From: hopsOwn}
+	d := tcpstack.Dialer{Stack: h.r.Transport, From: hopsOwn}
 	c, err := d.DialContext(t.Context(), h.echo())
 	h.must(err)
 	t.Cleanup(func() { _ = c.Close() })

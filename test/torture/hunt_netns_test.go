@@ -49,7 +49,7 @@ func (h *hunt) during(d time.Duration, flap func()) {
 func (h *hunt) judge(all ...*transfers) {
 	h.s.t.Helper()
 	h.readers.Wait()
-	t, st, dead := h.s.t, h.s.r.TCP.Stats(), h.s.r.Plane.Stats().DeadLookups
+	t, st, dead := h.s.t, h.s.r.Transport.Stats(), h.s.r.Plane.Stats().DeadLookups
 	right, wrong := h.right.Load(), h.wrong.Load()
 	t.Logf("%d flaps, %d segments right, %d wrong, %d sent again, %d that had waited, %d dead lookups",
 		h.flaps, right, wrong, st.Retransmitted, st.Resumed, dead)

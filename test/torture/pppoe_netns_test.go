@@ -74,7 +74,7 @@ var redialing = flag.Duration("redialing", 20*time.Second, "how long sessions di
 // of its own, the mark.
 func TestRedialsUnderOwnTCP(t *testing.T) {
 	s := newStageWith(t, detachTimeout(), func(c *config.Config) {
-		c.Services.Echo = &config.Service{Port: config.DefaultEcho, Interfaces: []string{"wan"}}
+		c.Services.Echo = &config.Service{Protocols: []config.Transport{config.TCP}, Port: config.DefaultEcho, Interfaces: []string{"wan"}}
 		lan, err := netlab.Leg("lan", nil, sessionLAN)
 		if err != nil {
 			t.Fatal(err)
@@ -281,7 +281,7 @@ func (d *dialup) waits() {
 		return
 	}
 	d.asked = true
-	d.s.until("all who send to wait", func() bool { return d.s.r.TCP.Stats().Waiting >= len(sessionOwn)*sessionEach })
+	d.s.until("all who send to wait", func() bool { return d.s.r.Transport.Stats().Waiting >= len(sessionOwn)*sessionEach })
 	path := filepath.Join(t.TempDir(), "sock")
 	server, err := control.Listen(path, d.s.r, d.s.ring, zap.NewAtomicLevel())
 	d.s.must(err)
@@ -326,7 +326,7 @@ func (d *dialup) echo(ctx context.Context, from, to netip.Addr) (c conn, err err
 // echo runs the router's service.
 func (s *stage) echo() {
 	s.t.Helper()
-	l, err := s.r.TCP.Listen(config.DefaultEcho, tcpstack.Where{Interfaces: []string{"wan"}})
+	l, err := s.r.Transport.Listen(config.DefaultEcho, tcpstack.Where{Interfaces: []string{"wan"}})
 	s.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	var serving sync.WaitGroup

@@ -44,7 +44,7 @@ var flapping = flag.Duration("flapping", 8*time.Second, "how long an interface f
 // send.
 func TestTimersOverFlappingInterface(t *testing.T) {
 	s := newStageWith(t, detachTimeout(), func(c *config.Config) {
-		c.Services.Discard = &config.Service{Port: config.DefaultDiscard, Interfaces: []string{"west"}}
+		c.Services.Discard = &config.Service{Protocols: []config.Transport{config.TCP}, Port: config.DefaultDiscard, Interfaces: []string{"west"}}
 	})
 	s.must(s.home.AddAddress("lo", netip.PrefixFrom(tcpFar, 128)))
 	s.route("2001:db8:fa::/64", "flap", 0)

@@ -167,7 +167,7 @@ func (s *stage) digests(ns *netlab.Namespace, at netip.Addr) netip.AddrPort {
 // dial begins a connection of the router's own, and waits until it was accepted: a
 // kernel forgets one that is half open when it has no route.
 func (s *stage) dial(ctx context.Context, from netip.Addr, to netip.AddrPort) (conn, error) {
-	d := tcpstack.Dialer{Stack: s.r.TCP, From: from}
+	d := tcpstack.Dialer{Stack: s.r.Transport, From: from}
 	c, err := d.DialContext(ctx, to)
 	if err != nil {
 		return nil, err

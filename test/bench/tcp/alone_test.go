@@ -77,12 +77,21 @@ func (d *device) read(b *link.Batch) {
 			continue // down for now
 		}
 		for i := range b.Len() {
-			pk := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(b.At(i).Bytes())})
+			pk := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: pieces(b.At(i).Bytes())})
 			d.up.DeliverNetworkPacket(header.IPv6ProtocolNumber, pk)
 			pk.DecRef()
 		}
 		b.End()
 	}
+}
+
+// pieces is a copy of a packet with its headers apart, as tcpstack has it: gVisor
+// copies all of the piece in which it looks at a header.
+func pieces(pkt []byte) buffer.Buffer {
+	size := min(len(pkt), header.IPv6MinimumSize+header.TCPHeaderMaximumSize)
+	all := buffer.MakeWithData(pkt[:size])
+	_ = all.Append(buffer.NewViewWithData(pkt[size:])) // never fails
+	return all
 }
 
 // alone is gVisor on a device of that name, until it is told to stop.

@@ -4,6 +4,7 @@ package tcp
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -23,15 +26,15 @@ import (
 	"github.com/router6d/router6d/internal/netlab/nstest"
 )
 
-const (
-	rounds   = 5
-	measured = 3 * time.Second
-	patience = 30 * time.Second
-)
+const patience = 30 * time.Second
 
 var (
-	server = netip.MustParseAddr("2001:db8:1::1")
-	client = netip.MustParsePrefix("2001:db8:1::2/64")
+	rounds  = flag.Int("rounds", 25, "how often each figure is taken")
+	seconds = flag.Float64("seconds", 0.5, "how long, each time")
+
+	server  = netip.MustParseAddr("2001:db8:1::1")
+	discard = netip.AddrPortFrom(server, 9)
+	client  = netip.MustParsePrefix("2001:db8:1::2/64")
 )
 
 func TestMain(m *testing.M) {
@@ -55,22 +58,73 @@ func TestBenchTCP(t *testing.T) {
 		port int
 		move func(net.Conn) (int64, error)
 	}{{"to", 9, push}, {"from", 19, pull}} {
-		var ours, theirs []float64
-		for range rounds { // in turn, for what else the machine does
-			ours = append(ours, rate(t, inband, way.port, way.move))
-			theirs = append(theirs, rate(t, alone, way.port, way.move))
-		}
-		a, b := median(ours), median(theirs)
-		fmt.Printf("figure inband_%s_gbit %.3g %.3g\n", way.name, a, ours)
-		fmt.Printf("figure gvisor_%s_gbit %.3g %.3g\n", way.name, b, theirs)
-		fmt.Printf("ratio inband_vs_gvisor_%s %.3g\n", way.name, a/b)
+		compare(t, "inband_vs_gvisor_"+way.name,
+			contender{"inband_" + way.name, inband.pid, func() float64 { return rate(t, inband.ns, way.port, way.move) }},
+			contender{"gvisor_" + way.name, alone.pid, func() float64 { return rate(t, alone.ns, way.port, way.move) }})
 	}
-	through := transit(t, inband)
-	fmt.Printf("figure inband_to_beside_transit_gbit %.3g\n", rate(t, inband, 9, push))
+	through := transit(t, inband.ns)
+	fmt.Printf("figure inband_to_beside_transit_gbit %.3g\n", rate(t, inband.ns, 9, push))
 	fmt.Printf("figure transit_beside_inband_gbit %.3g\n", through())
 }
 
+// A contender is what is measured beside another one, in Gbit/s, and its process.
+type contender struct {
+	name string
+	pid  int
+	rate func() float64
+}
+
+// A sample is one measurement: Gbit/s, and seconds of CPU for a gigabyte.
+type sample struct{ rate, cpu float64 }
+
+func (c *contender) sample(t *testing.T) sample {
+	before := cpu(t, c.pid)
+	r := c.rate()
+	return sample{r, (cpu(t, c.pid) - before) / (r / 8 * *seconds)}
+}
+
+// compare prints the medians of two that are measured in turn, and that of the ratios
+// of one turn: what else the machine does is the same in it, more or less.
+func compare(t *testing.T, name string, a, b contender) {
+	t.Helper()
+	var rates, cpus [3][]float64
+	for i := range *rounds {
+		var x, y sample
+		if i%2 == 0 {
+			x, y = a.sample(t), b.sample(t)
+		} else { // neither always follows the other
+			y, x = b.sample(t), a.sample(t)
+		}
+		for i, z := range []sample{x, y, {x.rate / y.rate, x.cpu / y.cpu}} {
+			rates[i], cpus[i] = append(rates[i], z.rate), append(cpus[i], z.cpu)
+		}
+	}
+	for i, c := range []contender{a, b} {
+		fmt.Printf("figure %s_gbit %.3g %.3g\n", c.name, median(rates[i]), rates[i])
+		fmt.Printf("figure %s_cpu_s_per_gb %.3g %.2g\n", c.name, median(cpus[i]), cpus[i])
+	}
+	fmt.Printf("ratio %s %.3g %.3g\n", name, median(rates[2]), rates[2])
+	fmt.Printf("ratio %s_cpu_per_gb %.3g %.3g\n", name, median(cpus[2]), cpus[2])
+}
+
+// cpu is the seconds that a process has run, proc_pid_stat(5).
+func cpu(t *testing.T, pid int) float64 {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	check(t, err)
+	_, rest, _ := strings.Cut(string(b), ") ")
+	f := strings.Fields(rest) // from the third on
+	user, err := strconv.Atoi(f[14-3])
+	check(t, err)
+	system, err := strconv.Atoi(f[15-3])
+	check(t, err)
+	const ticks = 100 // a second
+	return float64(user+system) / ticks
+}
+
 func median(all []float64) float64 { slices.Sort(all); return all[len(all)/2] }
+
+func measured() time.Duration { return time.Duration(*seconds * float64(time.Second)) }
 
 func check(t *testing.T, err error) {
 	t.Helper()
@@ -87,7 +141,13 @@ func namespace(t *testing.T, name string) *netlab.Namespace {
 	return ns
 }
 
-func begin(t *testing.T, cmd *exec.Cmd) {
+// A farEnd is a namespace from which a process can be reached, and that.
+type farEnd struct {
+	ns  *netlab.Namespace
+	pid int
+}
+
+func begin(t *testing.T, cmd *exec.Cmd) (pid int) {
 	t.Helper()
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
@@ -96,30 +156,34 @@ func begin(t *testing.T, cmd *exec.Cmd) {
 		_ = cmd.Process.Signal(unix.SIGTERM) // it may have ended
 		_ = cmd.Wait()
 	})
+	return cmd.Process.Pid
 }
 
-// newInband is a router with a host on a TUN, and another one behind it.
-func newInband(t *testing.T) *netlab.Namespace {
+// newInband is a router with a host on a TUN, another one behind it, and a crowd.
+func newInband(t *testing.T) farEnd {
 	t.Helper()
-	ns, far := namespace(t, "r6t-inband"), namespace(t, "r6t-far")
+	ns, far, crowd := namespace(t, "r6t-inband"), namespace(t, "r6t-far"), namespace(t, "r6t-crowd")
 	dir := t.TempDir()
 	file := filepath.Join(dir, "r.yaml")
 	text := fmt.Sprintf(`control: %s/sock
 log: {level: error}
 services:
-  discard: {interfaces: [in]}
+  discard: {interfaces: [in, crowd]}
   chargen: {interfaces: [in]}
 interfaces:
   in: {addresses: ["%v/64"], kernel: {netns: %s, addresses: ["%v"], routes: ["::/0"]}}
   far: {addresses: ["2001:db8:2::1/64"], kernel: {netns: %s, addresses: ["2001:db8:2::2/64"], routes: ["::/0"]}}
-`, dir, server, ns.Path(), client, far.Path())
+  crowd: {addresses: ["2001:db8:3::1/64"], kernel: {netns: %s, addresses: ["2001:db8:3::2/64"], routes: ["::/0"]}}
+routes:
+  - {prefix: "2001:db9::/32", dev: crowd}
+  - {prefix: "2001:db8:f::/48", refuse: blackhole}
+`, dir, server, ns.Path(), client, far.Path(), crowd.Path())
 	check(t, os.WriteFile(file, []byte(text), 0o600))
-	begin(t, exec.Command(os.Getenv("ROUTER6D_BIN"), "run", "--config", file))
-	return ns
+	return farEnd{ns, begin(t, exec.Command(os.Getenv("ROUTER6D_BIN"), "run", "--config", file))}
 }
 
 // newAlone is gVisor in a process of its own, on a TUN that leads to a host.
-func newAlone(t *testing.T) *netlab.Namespace {
+func newAlone(t *testing.T) farEnd {
 	t.Helper()
 	const device = "r6talone"
 	ns := namespace(t, "r6t-alone")
@@ -127,7 +191,7 @@ func newAlone(t *testing.T) *netlab.Namespace {
 	cmd.Env = append(os.Environ(), envAlone+"="+device)
 	ready, err := cmd.StdoutPipe()
 	check(t, err)
-	begin(t, cmd)
+	pid := begin(t, cmd)
 	_, err = ready.Read(make([]byte, 1))
 	check(t, err)
 	out, err := exec.Command("ip", "link", "set", device, "netns", ns.Name()).CombinedOutput()
@@ -142,7 +206,7 @@ func newAlone(t *testing.T) *netlab.Namespace {
 			t.Fatalf("ip %v: %v: %s", words, err, out)
 		}
 	}
-	return ns
+	return farEnd{ns, pid}
 }
 
 // rate is what one connection moves, in Gbit/s.
@@ -151,7 +215,7 @@ func rate(t *testing.T, ns *netlab.Namespace, port int, move func(net.Conn) (int
 	c := connect(t, ns, netip.AddrPortFrom(server, uint16(port)))
 	defer c.Close()
 	began := time.Now()
-	check(t, c.SetDeadline(began.Add(measured)))
+	check(t, c.SetDeadline(began.Add(measured())))
 	n, _ := move(c) // until the deadline
 	return float64(n) * 8 / time.Since(began).Seconds() / 1e9
 }
