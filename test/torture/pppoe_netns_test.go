@@ -38,7 +38,7 @@ const (
 	sessionPause     = time.Second // of a connection, on average, between two pieces: a guest carries them
 	sessionEach      = 50          // connections from an address, either way
 	sessionHoldEvery = 4000        // segments
-	sessionLife      = 12000       // segments, of one session of three: for more than what TCP waits at first
+	sessionLife      = 3000        // segments, of one session of three: for more than what TCP waits at first
 	toldMost         = 10          // wrong ones
 	longRun          = time.Minute // has time for a peer that goes silent, which shows after 25 seconds
 )
