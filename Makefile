@@ -46,15 +46,17 @@ privileged: build
 bras: peers build
 	ROUTER6D_PRIVILEGED=1 $(GO) test -race -count=1 -timeout 20m ./test/lab/bras
 	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -race -count=1 -timeout 20m -run PPPoE ./test/e2e
+	ROUTER6D_PRIVILEGED=1 $(GO) test -tags torture -count=1 -timeout 20m -run RedialsUnder ./test/torture
 
 # The seed's scene for long: sessions that die under TCP, a hundred times against the
 # real server and a thousand against our own concentrator, and routers that are killed;
-# and the timers of the router's own TCP.
+# and the timers of the router's own TCP, over an interface and over sessions.
 soak: peers build
 	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -race -count=1 -timeout 60m -v -run 'PPPoEDies/^(keep|renew)$$' ./test/e2e -args -drops 100
 	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -race -count=1 -timeout 60m -v -run 'PPPoEDies/own' ./test/e2e -args -drops 1000
 	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -race -count=1 -timeout 60m -v -run 'PPPoEKilledUnderTCP' ./test/e2e -args -kills 100
 	ROUTER6D_PRIVILEGED=1 $(GO) test -count=1 -timeout 20m -v -run TimersOver ./test/torture -args -flapping 3m
+	ROUTER6D_PRIVILEGED=1 $(GO) test -tags torture -count=1 -timeout 20m -v -run RedialsUnder ./test/torture -args -redialing 1m
 
 # Format, vet and lint; the linter has a go.mod of its own, so that the router's has
 # only what the router needs.

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/router6d/router6d/internal/config"
+	"github.com/router6d/router6d/internal/fault"
 	"github.com/router6d/router6d/internal/header"
 	"github.com/router6d/router6d/internal/link"
 	"github.com/router6d/router6d/internal/loop"
@@ -182,6 +183,7 @@ func (d *dialer) Send(v *link.Vector) error {
 	if s == nil {
 		return link.ErrNoSession
 	}
+	fault.Hold(d.i.name)
 	for i := range v.Len() {
 		if v.At(i).Offload.Superframe() {
 			return d.sendCut(v, s)

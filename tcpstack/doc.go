@@ -14,8 +14,9 @@
 //	            └─────▶ socket ─▶ reader, writer ─────────▶ likewise
 //
 // A segment that finds no way is kept, one for each connection, and sent again when
-// the FIB has changed: a connection waits for a redial, and goes on at once when
-// that is through. A datagram that finds none is an error of who writes it.
+// the FIB has changed, until the peer has it: a connection waits for a redial, and goes
+// on when that is through, whatever TCP's timer has backed off to. A datagram that finds
+// none is an error of who writes it.
 //
 // Files in reading order: stack.go, options.go, endpoint.go (gVisor's link), inbox.go,
 // door.go, deliver.go (the way in), send.go (the way out), flow.go, wait.go,

@@ -214,7 +214,10 @@ func (s *scene) listen(t testing.TB, port uint16, at tcpstack.Where, fn func(net
 	serve(t, l, fn)
 }
 
+// serve serves connections, each by fn. At the end of the test it cuts those that are
+// left: the end of one may have been lost.
 func serve(t testing.TB, l net.Listener, fn func(net.Conn)) {
+	ctx, cut := context.WithCancel(context.Background())
 	var all sync.WaitGroup
 	all.Go(func() {
 		for {
@@ -224,6 +227,7 @@ func serve(t testing.TB, l net.Listener, fn func(net.Conn)) {
 			}
 			all.Go(func() {
 				defer c.Close()
+				defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })()
 				_ = c.SetDeadline(time.Now().Add(4 * patience))
 				fn(c)
 			})
@@ -234,6 +238,7 @@ func serve(t testing.TB, l net.Listener, fn func(net.Conn)) {
 			s.Shutdown()
 		}
 		_ = l.Close()
+		cut()
 		all.Wait()
 	})
 }

@@ -208,6 +208,72 @@ func TestConnectionWaitsForARoute(t *testing.T) {
 	}
 }
 
+// The peer need not be reached as soon as there is a way: what waited is sent until it
+// is, and does not wait for a timer that has backed off.
+func TestConnectionGoesOnWhenThePeerIsLate(t *testing.T) {
+	s := newScene(t)
+	s.Attach("lan", routerB+"/64")
+	p := newPeer(t, "2001:db8:f::1", 1500)
+	s.Route("::/0", lab.Dev("wan"))
+	wan := s.Attach("wan")
+	p.connect(wan)
+	serve(t, p.listen(7), echo)
+	c, err := (&tcpstack.Dialer{Stack: s.tcp}).DialContext(t.Context(), netip.AddrPortFrom(p.addr, 7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	wan.Detach()
+	if _, err := c.Write([]byte("ping")); err != nil {
+		t.Fatal(err)
+	}
+	s.Until("the connection to wait", func() bool { return s.tcp.Connections()[0].Waits == dataplane.NoRoute })
+	wan = s.Attach("wan")
+	s.Until("the segment to be sent twice", func() bool { return s.tcp.Stats().Resumed >= 2 })
+	p.connect(wan)
+	got := make([]byte, 4)
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != "ping" {
+		t.Errorf("read %q, %v", got, err)
+	}
+}
+
+// What waited is sent as well if TCP itself was the first by the new way, with what
+// comes later.
+func TestConnectionGoesOnWhenTCPIsFirst(t *testing.T) {
+	s := newScene(t)
+	var late atomic.Bool
+	s.FIB.Changed = func() {
+		if !late.Load() {
+			s.tcp.Changed()
+		}
+	}
+	s.Attach("lan", routerB+"/64")
+	p := newPeer(t, "2001:db8:f::1", 1500)
+	s.Route("::/0", lab.Dev("wan"))
+	wan := s.Attach("wan")
+	p.connect(wan)
+	serve(t, p.listen(7), echo)
+	c, err := (&tcpstack.Dialer{Stack: s.tcp}).DialContext(t.Context(), netip.AddrPortFrom(p.addr, 7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	wan.Detach()
+	if _, err := c.Write([]byte("pi")); err != nil {
+		t.Fatal(err)
+	}
+	s.Until("the connection to wait", func() bool { return s.tcp.Connections()[0].Waits == dataplane.NoRoute })
+	late.Store(true)
+	s.Attach("wan") // where nobody answers
+	if _, err := c.Write([]byte("ng")); err != nil {
+		t.Fatal(err)
+	}
+	s.Until("a segment to leave", func() bool { return s.tcp.Connections()[0].Waits == dataplane.None })
+	s.tcp.Changed()
+	s.Until("what waited to be sent", func() bool { return s.tcp.Stats().Resumed > 0 })
+}
+
 // A connection whose address has left waits, and goes on when that is back.
 func TestConnectionWaitsForItsAddress(t *testing.T) {
 	s := newScene(t)

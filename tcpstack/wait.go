@@ -20,18 +20,26 @@ var away = map[dataplane.Drop]bool{
 	dataplane.NoSession:        true,
 }
 
-// pause is how long a held segment is left alone when it was sent.
-const pause = 200 * time.Millisecond // as the least retransmission timeout
+const (
+	// pause is how long a held segment is left alone when it was sent.
+	pause = 200 * time.Millisecond // as the least retransmission timeout
+	// firstWait is that by a way that is new, of which nothing is known: RFC 6298 §2.1.
+	firstWait = time.Second
+	// lastWait is from when on it is left to TCP, whose timer is no slower.
+	lastWait = time.Minute
+)
 
 // A held segment is the first one of a connection that found no way, or had to be sent
-// again. When there is another way it is sent as if TCP had just done so, until it is
-// acknowledged: nobody has to wait for a timer that has backed off to a minute (RFC
-// 6069 has the same aim). A connection that loses nothing has none.
+// again. When there is another way it is sent as if TCP had just done so, and by that
+// way again, as by a timer that has not backed off, until it is acknowledged: nobody has
+// to wait for one that has, to a minute (RFC 6069 has the same aim), also when the peer
+// learns of the way a moment later. A connection that loses nothing has none.
 type held struct {
-	pkt        header.IPv6 // a hop limit of zero is filled in anew
-	begin, end uint32      // sequence numbers
-	made       time.Time   // for its timestamp
-	sent       time.Time   // by retry, the last time
+	pkt        header.IPv6   // a hop limit of zero is filled in anew
+	begin, end uint32        // sequence numbers
+	made       time.Time     // for its timestamp
+	sent       time.Time     // by retry, the last time
+	wait       time.Duration // until it is sent again by the same way; zero: it is not
 }
 
 // newHeld is the first of the segments that s stands for.
@@ -107,6 +115,9 @@ func (f *flow) became(out dataplane.Outcome, now time.Time) {
 	if f.last.Drop != out.Drop {
 		f.since = now
 	}
+	if f.held != nil && f.last != out && out.Drop == dataplane.None {
+		f.held.wait = firstWait // TCP was the first to go this way, maybe with what comes later
+	}
 	f.last = out
 }
 
@@ -114,9 +125,15 @@ func (f *flow) became(out dataplane.Outcome, now time.Time) {
 func (f *flow) hold(s *dataplane.Segment, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if h := newHeld(s, now); f.held == nil || !before(f.held.begin, h.begin) {
-		f.held = h
+	h := newHeld(s, now)
+	switch {
+	case f.held == nil:
+	case before(f.held.begin, h.begin):
+		return
+	default:
+		h.wait = f.held.wait
 	}
+	f.held = h
 }
 
 // setHopLimit has what is held sent with another one.
@@ -128,14 +145,12 @@ func (f *flow) setHopLimit(n uint8) {
 	}
 }
 
-// again is a copy of what is held, if it is to be sent by this way: its last segment
-// found none, or another one.
+// again is a copy of what is held, if it is to be sent by this way now.
 func (f *flow) again(way dataplane.Way, now time.Time) *held {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	h := f.held
-	if h == nil || way.Drop != dataplane.None || now.Sub(h.sent) < pause ||
-		f.last.Drop == dataplane.None && f.last.Via == way.ID {
+	if h == nil || way.Drop != dataplane.None || !h.due(f.last != dataplane.Outcome{Via: way.ID}, now) {
 		return nil
 	}
 	h.sent = now
@@ -143,6 +158,20 @@ func (f *flow) again(way dataplane.Way, now time.Time) *held {
 	out.pkt = append(header.IPv6(nil), h.pkt...)
 	out.renew(now)
 	return &out
+}
+
+// due reports whether it is time to send it, and puts off the next time: by another way
+// than the last segment, which may have found none, or by the same once more.
+func (h *held) due(elsewhere bool, now time.Time) bool {
+	switch passed := now.Sub(h.sent); {
+	case elsewhere && passed >= pause:
+		h.wait = firstWait
+	case !elsewhere && h.wait != 0 && h.wait < lastWait && min(passed, now.Sub(h.made)) >= h.wait:
+		h.wait *= 2
+	default:
+		return false
+	}
+	return true
 }
 
 // holding reports whether something is held.

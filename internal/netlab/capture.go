@@ -36,6 +36,7 @@ type Capture struct {
 // Captured is what is known of a packet besides its bytes.
 type Captured struct {
 	Len       int
+	Time      time.Time // when it was sent or came in, says the kernel
 	EtherType uint16
 	VLAN      uint16 // of a tag that the kernel has taken out of the bytes; 0 without
 	Outgoing  bool   // from the kernel to the device: on a TUN, to its owner
@@ -124,6 +125,9 @@ func bindCapture(index int, config CaptureConfig) (int, error) {
 	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1); err != nil {
 		return fd, err
 	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1); err != nil {
+		return fd, err
+	}
 	// Only those who want every protocol are shown outgoing packets.
 	return fd, unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_ALL), Ifindex: index})
 }
@@ -132,14 +136,15 @@ func (c *Capture) next(b []byte) (Captured, error) {
 	var p Captured
 	var failed error
 	err := c.raw.Read(func(fd uintptr) bool {
-		var beside [64]byte
+		var beside [128]byte
 		n, m, _, from, err := unix.Recvmsg(int(fd), b, beside[:], unix.MSG_TRUNC|unix.MSG_DONTWAIT)
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 			return false
 		}
 		failed = err
 		if sa, ok := from.(*unix.SockaddrLinklayer); ok {
-			p = Captured{Len: n, EtherType: networkOrder(sa.Protocol), VLAN: vlanOf(beside[:m]), Outgoing: sa.Pkttype == unix.PACKET_OUTGOING}
+			p = Captured{Len: n, EtherType: networkOrder(sa.Protocol), Outgoing: sa.Pkttype == unix.PACKET_OUTGOING}
+			p.read(beside[:m])
 		}
 		return true
 	})
@@ -149,23 +154,29 @@ func (c *Capture) next(b []byte) (Captured, error) {
 	return p, errors.Join(err, failed)
 }
 
-// vlanOf reads a tag from what the kernel says beside a packet, a struct
-// tpacket_auxdata.
-func vlanOf(beside []byte) uint16 {
-	const status, tci, size = 0, 16, 20
+// read reads what the kernel says beside a packet.
+func (p *Captured) read(beside []byte) {
 	messages, err := unix.ParseSocketControlMessage(beside)
 	if err != nil {
-		return 0
+		return
 	}
 	for _, m := range messages {
-		if m.Header.Level != unix.SOL_PACKET || m.Header.Type != unix.PACKET_AUXDATA || len(m.Data) < size {
-			continue
-		}
-		if binary.NativeEndian.Uint32(m.Data[status:])&unix.TP_STATUS_VLAN_VALID != 0 {
-			return binary.NativeEndian.Uint16(m.Data[tci:]) & 0xfff
+		switch {
+		case m.Header.Level == unix.SOL_PACKET && m.Header.Type == unix.PACKET_AUXDATA:
+			p.VLAN = vlanOf(m.Data)
+		case m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SO_TIMESTAMPNS && len(m.Data) >= 16: // struct timespec
+			p.Time = time.Unix(int64(binary.NativeEndian.Uint64(m.Data)), int64(binary.NativeEndian.Uint64(m.Data[8:])))
 		}
 	}
-	return 0
+}
+
+// vlanOf reads a tag from a struct tpacket_auxdata.
+func vlanOf(b []byte) uint16 {
+	const status, tci, size = 0, 16, 20
+	if len(b) < size || binary.NativeEndian.Uint32(b[status:])&unix.TP_STATUS_VLAN_VALID == 0 {
+		return 0
+	}
+	return binary.NativeEndian.Uint16(b[tci:]) & 0xfff
 }
 
 // networkOrder turns a number around, unless it lies right in memory already.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -96,6 +97,7 @@ func TestSendRawIsReadFromTheTUN(t *testing.T) {
 
 func TestCaptureSeesBothDirections(t *testing.T) {
 	ns, tun := tunLab(t)
+	began := time.Now()
 	c := openCapture(t, ns, "tun0", CaptureConfig{})
 	out, in := packet("out"), packet("in")
 	check(t, SendRaw(ns, "tun0", out))
@@ -110,6 +112,9 @@ func TestCaptureSeesBothDirections(t *testing.T) {
 		check(t, err)
 		if !bytes.Equal(b[:p.Len], want.bytes) || p.Outgoing != want.outgoing || p.EtherType != EtherTypeIPv6 {
 			t.Errorf("captured %+v %x, want outgoing %v %x", p, b[:p.Len], want.outgoing, want.bytes)
+		}
+		if p.Time.Before(began.Round(0)) || p.Time.After(time.Now().Round(0)) {
+			t.Errorf("captured at %v, want between %v and now", p.Time, began)
 		}
 	}
 }

@@ -6,5 +6,5 @@
 //	ROUTER6D_PRIVILEGED=1 go test -tags torture    the router as it is
 //	… -tags 'torture mutant_nograce' -run Tags     must be caught
 //	… -tags 'torture mutant_nowithdraw' -run Tags  must be caught
-//	… -tags 'torture mutant_noguard' -run Timers   must be caught
+//	… -tags 'torture mutant_noguard' -run TimersOver, or RedialsUnder: likewise
 package torture

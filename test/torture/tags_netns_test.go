@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -105,20 +104,6 @@ func (f *flapper) target(n int) (netip.Addr, uint64) {
 		return netip.Addr{}, 0
 	}
 	return netlab.End(netlab.Wire(firstTag+int(number)), 2), uint64(number)
-}
-
-// A holder stops who is between lookup and send.
-type holder struct {
-	newest  atomic.Int64 // incarnation that is attached, or was last
-	holding atomic.Bool
-}
-
-// hold lasts until the incarnation that somebody may have found has been replaced.
-func (h *holder) hold() {
-	found := h.newest.Load()
-	for began := time.Now(); time.Since(began) < holdMost && h.holding.Load() && h.newest.Load() == found; {
-		time.Sleep(time.Millisecond) // it is a worker's goroutine, which nobody wakes
-	}
 }
 
 // flap has interfaces come and go, each for its life; under a mutant until it is found

@@ -1,27 +1,17 @@
 package torture
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"errors"
 	"flag"
-	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/netip"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/router6d/router6d/internal/config"
-	"github.com/router6d/router6d/internal/fault"
 	"github.com/router6d/router6d/internal/header"
 	"github.com/router6d/router6d/internal/link"
 	"github.com/router6d/router6d/internal/netlab"
-	"github.com/router6d/router6d/tcpstack"
 )
 
 const (
@@ -31,11 +21,9 @@ const (
 	// gets through while segments are held: round trips take seconds then, and there
 	// is nothing sent again within the time of an incarnation, but long after the last.
 	tcpPause     = 200 * time.Millisecond
-	tcpPiece     = 3000
-	tcpRest      = 2 * time.Minute // after the last flap, for all that is under way
-	tcpHoldEvery = 400             // segments
-	firstLimit   = 2               // hop limit of the first incarnation
-	limits       = 250             // different ones
+	tcpHoldEvery = 400 // segments
+	firstLimit   = 2   // hop limit of the first incarnation
+	limits       = 250 // different ones
 )
 
 // tcpFar is behind the interface that flaps, and tcpOwn is the router's on it.
@@ -63,62 +51,30 @@ func TestTimersOverFlappingInterface(t *testing.T) {
 	})
 	s.must(s.home.AddAddress("lo", netip.PrefixFrom(tcpFar, 128)))
 	s.route("2001:db8:fa::/64", "flap", 0)
-	f := &tcpFlapper{s: s}
-	f.digests = s.digests(t)
+	f := &tcpFlapper{hunt: hunt{s: s}}
+	far := s.digests(s.home, tcpFar)
 	holdWorkers(t, tcpHoldEvery, f.hold)
 	f.flap(0) // the first, for connections to begin
 
-	var all, begun sync.WaitGroup
-	var done atomic.Int64
-	stop := make(chan struct{})
-	for n := range tcpConnections {
-		from := netlab.End(netlab.Wire(1), 1)
-		if n%2 == 1 {
-			from = tcpOwn.Addr()
-		}
-		begun.Add(1)
-		all.Go(func() {
-			c, err := f.dial(t.Context(), from)
-			begun.Done()
-			if err == nil {
-				err = transfer(c, uint64(n), stop)
-			}
-			switch {
-			case err == nil:
-				done.Add(1)
-			case !fault.NoGuard:
-				t.Errorf("connection %d from %v: %v", n, from, err)
-			}
-		})
+	x := newTransfers(t, tcpPause)
+	begin := func(ctx context.Context, from netip.Addr) (conn, error) { return s.dial(ctx, from, far) }
+	for range tcpConnections / 2 {
+		x.start(netlab.End(netlab.Wire(1), 1), begin, io.ReadAll)
+		x.start(tcpOwn.Addr(), begin, io.ReadAll)
 	}
-	begun.Wait()
-	f.holding.Store(true) // before that nothing is replaced, and there is nothing to wait for
-	during := *flapping
-	if fault.NoGuard {
-		during = patience // it is a matter of chance when
-	}
-	for end := time.Now().Add(during); time.Now().Before(end) && !f.proven(); {
-		f.flap(tcpLife)
-	}
-	f.holding.Store(false)
+	x.begun.Wait()
+	f.during(*flapping, func() { f.flap(tcpLife) })
 	f.keep() // the last one stays
-	close(stop)
-	all.Wait()
+	end(x)
 	f.end()
-	f.judge(done.Load())
+	f.judge(x)
 }
 
 // A tcpFlapper is one name whose interface never lives long, with the same address
 // each time.
 type tcpFlapper struct {
-	holder
-	s       *stage
-	digests netip.AddrPort // who answers with the digest of what it gets
-	now     *incarnation
-	flaps   int
-
-	right, wrong atomic.Uint64 // segments
-	readers      sync.WaitGroup
+	hunt
+	now *incarnation
 }
 
 // flap ends the incarnation that there is, after its life, and makes another.
@@ -198,115 +154,5 @@ func (w *limitWatch) read() {
 		default:
 			w.f.right.Add(1)
 		}
-	}
-}
-
-// digests starts a server in the namespace of the process that answers each
-// connection with the digest of what it got.
-func (s *stage) digests(t *testing.T) netip.AddrPort {
-	t.Helper()
-	l, err := net.ListenTCP("tcp6", net.TCPAddrFromAddrPort(netip.AddrPortFrom(tcpFar, 0)))
-	s.must(err)
-	serving, stop := context.WithCancel(context.Background())
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			all.Go(func() {
-				defer c.Close()
-				// There is one that the router has given up, and no way to say so.
-				defer context.AfterFunc(serving, func() { _ = c.SetDeadline(time.Now()) })()
-				h := sha256.New()
-				_, _ = c.Write([]byte{accepted}) // who asked knows, or is not there
-				if _, err := io.Copy(h, c); err == nil {
-					_, _ = c.Write(h.Sum(nil)) // likewise
-				}
-			})
-		}
-	})
-	t.Cleanup(func() {
-		stop()
-		_ = l.Close()
-		all.Wait()
-	})
-	return l.Addr().(*net.TCPAddr).AddrPort()
-}
-
-// transfer sends pieces until it is told to stop, and wants their digest.
-func transfer(c net.Conn, n uint64, stop <-chan struct{}) error {
-	defer c.Close()
-	random, sum := rand.New(rand.NewPCG(1, n)), sha256.New()
-	piece := make([]byte, tcpPiece)
-	for sending := true; sending; {
-		for i := range piece {
-			piece[i] = byte(random.Uint32())
-		}
-		sum.Write(piece)
-		if _, err := c.Write(piece); err != nil {
-			return fmt.Errorf("write: %w", err)
-		}
-		select {
-		case <-time.After(time.Duration(random.Int64N(int64(2 * tcpPause)))):
-		case <-stop:
-			sending = false
-		}
-	}
-	if fault.NoGuard {
-		return nil // seen by now, and much is lost
-	}
-	if err := c.(*tcpstack.Conn).CloseWrite(); err != nil {
-		return err
-	}
-	_ = c.SetReadDeadline(time.Now().Add(tcpRest))
-	got, err := io.ReadAll(c)
-	if err != nil {
-		return fmt.Errorf("read the digest: %w", err)
-	}
-	if !bytes.Equal(got, sum.Sum(nil)) {
-		return errors.New("what arrived is not what was sent")
-	}
-	return nil
-}
-
-// dial begins a connection, and waits until it was accepted: a kernel forgets one
-// that is half open when it has no route.
-func (f *tcpFlapper) dial(ctx context.Context, from netip.Addr) (net.Conn, error) {
-	d := tcpstack.Dialer{Stack: f.s.r.Transport, From: from}
-	c, err := d.DialContext(ctx, f.digests)
-	if err != nil {
-		return nil, err
-	}
-	_ = c.SetReadDeadline(time.Now().Add(patience))
-	_, err = io.ReadFull(c, make([]byte, 1))
-	return c, err
-}
-
-// proven reports whether what the mutant breaks was seen.
-func (f *tcpFlapper) proven() bool { return fault.NoGuard && f.wrong.Load() != 0 }
-
-// accepted is the first thing that a server says.
-const accepted = '!'
-
-func (f *tcpFlapper) judge(done int64) {
-	t, st := f.s.t, f.s.r.Transport.Stats()
-	dead := f.s.r.Plane.Stats().DeadLookups
-	f.readers.Wait()
-	t.Logf("%d flaps, %d of %d transfers complete, %d segments right, %d wrong, %d sent again, %d that had waited, %d dead lookups",
-		f.flaps, done, tcpConnections, f.right.Load(), f.wrong.Load(), st.Retransmitted, st.Resumed, dead)
-	switch {
-	case fault.NoGuard && !f.proven():
-		t.Error("segments are sent outside of the epoch, and none went to the wrong device: the test is blind")
-	case fault.NoGuard:
-	case f.wrong.Load() != 0, dead != 0:
-		t.Errorf("%d segments with what is another incarnation's, %d dead lookups", f.wrong.Load(), dead)
-	case done != tcpConnections:
-		t.Errorf("%d of %d transfers are complete", done, tcpConnections)
-	case st.Resumed == 0 || st.Retransmitted == 0:
-		t.Error("nothing was sent again: the test is blind")
-	case f.s.orphans() != 0:
-		t.Errorf("%d detaches ended orphaned", f.s.orphans())
 	}
 }
