@@ -148,7 +148,7 @@ func TestSendInFragments(t *testing.T) {
 			j := newInjector(t, s)
 			want := lab.UDP(routerA, hostB, 1, 2, pattern(c.size))
 			seg := dataplane.Segment{Pieces: [][]byte{want}, Fragment: true, PathMTU: c.path}
-			if out := j.Send(&seg); out.Drop != dataplane.None || out.Via != s.b.ID {
+			if out := j.Send(&seg); out.Drop != dataplane.None || out.Via.ID != s.b.ID {
 				t.Fatalf("outcome = %+v", out)
 			}
 			n := max(1, c.fragments)

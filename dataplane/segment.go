@@ -32,9 +32,17 @@ type Segment struct {
 
 // An Outcome is what became of a Segment.
 type Outcome struct {
-	Drop Drop     // None: a device took it, or neighbor discovery keeps it
-	Via  ifmgr.ID // the interface that was looked up; zero: there was no way
+	Drop Drop // None: a device took it, or neighbor discovery keeps it
+	Via  Via  // what was looked up; zero: there was no way
 }
+
+// A Via is an interface for as long as it is up: one that has been away is another.
+type Via struct {
+	ID     ifmgr.ID
+	Raised uint64
+}
+
+func viaOf(nh *fib.Nexthop) Via { return Via{nh.ID(), nh.Interface().Raised()} }
 
 // Send sends a segment. Nexthop, hop limit, MTU and whether the router has the
 // source come from one snapshot under one guard.
@@ -54,7 +62,7 @@ func (w *worker) dispatch(p *link.Packet, s *Segment) Outcome {
 	nh, why := w.direct(p, s)
 	out := Outcome{Drop: why}
 	if nh != nil {
-		out.Via = nh.ID()
+		out.Via = viaOf(nh)
 	}
 	if why == TooBig && s.Fragment {
 		out.Drop = w.fragment(p, nh)
@@ -144,7 +152,7 @@ func (w *worker) unsendable(pkt header.IPv6) Drop {
 
 // A Way is where packets to a destination leave now.
 type Way struct {
-	ID        ifmgr.ID // of the interface
+	Via       Via
 	Interface string
 	Gateway   netip.Addr // zero: on link
 	Source    netip.Addr // that the router sends from; zero: it has none
@@ -176,7 +184,7 @@ func (w *worker) way(from, to netip.Addr) Way {
 	if why != None {
 		return Way{Drop: why}
 	}
-	y := Way{ID: nh.ID(), Interface: nh.Name(), Gateway: nh.Gateway(), MTU: nh.MTU(), HopLimit: nh.HopLimit()}
+	y := Way{Via: viaOf(nh), Interface: nh.Name(), Gateway: nh.Gateway(), MTU: nh.MTU(), HopLimit: nh.HopLimit()}
 	y.Source = cmp.Or(nh.Interface().Addrs().Source(), w.routes.Source())
 	switch {
 	case from.IsValid() && !w.hasAddress(&f.Source):

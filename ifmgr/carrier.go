@@ -25,6 +25,7 @@ func (m *Manager) Carrier(t *loop.Turn, id ID, up bool) {
 			i.neighbors.up(t) // before others hear of it: they are told of its addresses once
 		}
 		i.state = Up
+		i.raised.Add(1)
 		i.withdrawn.Store(0)
 		m.hooks.Up(t, id)
 		m.log.Info("interface up", zap.String("iface", i.name), zap.Uint64("id", uint64(id)))

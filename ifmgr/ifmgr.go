@@ -73,6 +73,7 @@ type Interface struct {
 	mtu       atomic.Uint32
 	hopLimit  atomic.Uint32
 	withdrawn atomic.Uint64 // FIB generation; zero while lookups may return it
+	raised    atomic.Uint64 // times that it has come up
 	disabled  atomic.Bool   // takes no IPv6, whatever its state
 
 	noUnreachables atomic.Bool
@@ -163,6 +164,11 @@ func (i *Interface) routable() bool { return i.state == Up && !i.disabled.Load()
 // Withdrawn is the FIB generation from which on no lookup may return the
 // interface; zero while lookups may. It judges lookups, and decides nothing.
 func (i *Interface) Withdrawn() uint64 { return i.withdrawn.Load() }
+
+// Raised is how many times the interface has come up. Whoever remembers that can tell
+// that it was away: what was sent to a session that ended may be lost, and the next one
+// is the same interface.
+func (i *Interface) Raised() uint64 { return i.raised.Load() }
 
 // Traffic counts packets in wire segments, so that a superframe counts as all
 // its parts. Updated once a batch.

@@ -69,6 +69,7 @@ type peer struct {
 	port *lab.Port        // nil: it is not connected
 	see  func(pkt []byte) // what comes in
 	bad  *rand.Rand       // the link loses and reorders; nil: it does not
+	deaf bool             // the link loses all
 	late []byte           // overtaken by the next, on the way in
 	pump sync.WaitGroup
 }
@@ -150,7 +151,7 @@ func (p *peer) connect(port *lab.Port) {
 func (p *peer) loses() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.bad != nil && p.bad.IntN(50) == 0
+	return p.deaf || p.bad != nil && p.bad.IntN(50) == 0
 }
 
 // reordered is what comes in when b does: nothing, or with one before it that was late.
@@ -168,6 +169,13 @@ func (p *peer) reordered(b []byte) (all [][]byte) {
 		all, p.late = append(all, p.late), nil
 	}
 	return all
+}
+
+// hears says whether anything comes through the link.
+func (p *peer) hears(yes bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deaf = !yes
 }
 
 // watch has fn called with each packet that the peer gets.

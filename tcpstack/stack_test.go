@@ -274,6 +274,40 @@ func TestConnectionGoesOnWhenTCPIsFirst(t *testing.T) {
 	s.Until("what waited to be sent", func() bool { return s.tcp.Stats().Resumed > 0 })
 }
 
+// What was sent before its way went is lost with it, and TCP may be waiting for long:
+// it is sent when there is a way again, also if that is the same interface.
+func TestConnectionGoesOnWhenItsInterfaceWasAway(t *testing.T) {
+	s := newScene(t)
+	s.Attach("lan", routerB+"/64")
+	p := newPeer(t, "2001:db8:f::1", 1500)
+	s.Route("::/0", lab.Dev("wan"))
+	wan := s.Attach("wan")
+	p.connect(wan)
+	serve(t, p.listen(7), echo)
+	c, err := (&tcpstack.Dialer{Stack: s.tcp}).DialContext(t.Context(), netip.AddrPortFrom(p.addr, 7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	p.hears(false)
+	if _, err := c.Write([]byte("ping")); err != nil {
+		t.Fatal(err)
+	}
+	s.Until("TCP to send again", func() bool { return s.tcp.Stats().Retransmitted > 0 })
+	if n := s.tcp.Stats().Resumed; n != 0 {
+		t.Fatalf("%d segments were sent as if there were another way", n)
+	}
+	wan.Carrier(false)
+	wan.Carrier(true)
+	s.Until("it to be sent", func() bool { return s.tcp.Stats().Resumed > 0 })
+	p.hears(true)
+	_ = c.SetDeadline(time.Now().Add(patience))
+	got := make([]byte, 4)
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != "ping" {
+		t.Errorf("read %q, %v", got, err)
+	}
+}
+
 // A connection whose address has left waits, and goes on when that is back.
 func TestConnectionWaitsForItsAddress(t *testing.T) {
 	s := newScene(t)

@@ -150,7 +150,7 @@ func (f *flow) again(way dataplane.Way, now time.Time) *held {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	h := f.held
-	if h == nil || way.Drop != dataplane.None || !h.due(f.last != dataplane.Outcome{Via: way.ID}, now) {
+	if h == nil || way.Drop != dataplane.None || !h.due(f.last != dataplane.Outcome{Via: way.Via}, now) {
 		return nil
 	}
 	h.sent = now
