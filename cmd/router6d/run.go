@@ -42,6 +42,7 @@ type daemon struct {
 	file  string
 	log   *zap.Logger
 	level zap.AtomicLevel
+	said  config.Level // of the log, by the file as it was applied last
 	r     *router.Router
 	s     *control.Server
 	m     *metrics.Server // nil if they are offered nowhere outside
@@ -63,7 +64,7 @@ func run(ctx context.Context, file string) error {
 	}
 	log, level, ring := newLogger(cfg.Log)
 	defer log.Sync() //nolint:errcheck // a terminal can't be synced
-	d := &daemon{file: file, log: log, level: level, failed: make(chan error, 1)}
+	d := &daemon{file: file, log: log, level: level, said: cfg.Log.Level, failed: make(chan error, 1)}
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP) // from now on: it must not end a router that starts
 	defer signal.Stop(hup)
@@ -126,7 +127,10 @@ func (d *daemon) reload(ctx context.Context, dry bool) ([]router.Change, error) 
 		return nil, errors.Join(err, services.discard())
 	}
 	d.done(services)
-	d.level.SetLevel(levelOf(cfg.Log))
+	if cfg.Log.Level != d.said { // otherwise one that was set at run time stays
+		d.said = cfg.Log.Level
+		d.level.SetLevel(levelOf(cfg.Log))
+	}
 	return steps, nil
 }
 

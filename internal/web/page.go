@@ -65,6 +65,8 @@ func (p *page) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	} {
 		v[name] = p.ask(q, "/v1/"+path)
 	}
+	drops, _ := v["Drops"].([]any)
+	v["Drops"] = slices.DeleteFunc(drops, never)
 	events, _ := v["Events"].([]any)
 	v["Ends"] = ends(events)
 	events = slices.Clone(events[max(0, len(events)-pageEvents):])
@@ -110,6 +112,13 @@ func (a *answer) Write(b []byte) (int, error) { return a.body.Write(b) }
 
 // WriteHeader implements http.ResponseWriter.
 func (a *answer) WriteHeader(int) {}
+
+// never reports whether a reason dropped nothing.
+func never(drop any) bool {
+	d, _ := drop.(map[string]any)
+	n, _ := d["packets"].(float64)
+	return n == 0
+}
 
 // ends is the detaches among events, the newest first.
 func ends(events []any) (all []any) {

@@ -199,6 +199,7 @@ func TestPage(t *testing.T) {
 	said := map[string]string{
 		"/v1/interfaces": `[{"id":1,"name":"<script>alert(1)</script>","state":"up","since":"2026-01-01T00:00:00Z","type":"tun","mtu":1500,"addresses":["2001:db8::1/64"],"traffic":{"rx_bytes":1234567,"tx_bytes":0}}]`,
 		"/v1/epoch":      `{"uptime_seconds":12,"lookup_dead_total":0,"orphans":0,"detach_clean_total":3,"detach_orphaned_total":0}`,
+		"/v1/drops":      `[{"reason":"no_route","packets":1000001,"text":"no route"},{"reason":"too_big","packets":0,"text":"too big"}]`,
 		"/v1/events":     `[{"seq":1,"time":"2026-01-01T00:00:00Z","level":"info","event":"interface detached","fields":{"iface":"red","cause":"requested","took":0.0218,"withdraw":1.05e-05}}]`,
 		"/v1/lookup":     `{"verdict":"forward","interface":"red","mtu":1500,"steps":[{"prefix":"::/0","target":"dev red","metric":0}]}`,
 	}
@@ -210,12 +211,12 @@ func TestPage(t *testing.T) {
 	a := &answer{head: http.Header{}}
 	h.ServeHTTP(a, q)
 	body := a.body.String()
-	for _, want := range []string{"&lt;script&gt;alert(1)", "1.23 MB", "2001:db8::1/64", "iface=red cause=requested took=21.8ms", ">10.5µs", ">21.8ms", "<b>forward</b> by red", "dead lookups"} {
+	for _, want := range []string{"&lt;script&gt;alert(1)", "1.23 MB", "2001:db8::1/64", "iface=red cause=requested took=21.8ms", ">10.5µs", ">21.8ms", "no_route<td>1000001", "<b>forward</b> by red", "dead lookups"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page lacks %q", want)
 		}
 	}
-	for _, not := range []string{"<script>alert", "http://", "https://"} {
+	for _, not := range []string{"<script>alert", "too_big", "http://", "https://"} {
 		if strings.Contains(body, not) {
 			t.Errorf("the page has %q", not)
 		}

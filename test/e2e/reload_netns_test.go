@@ -255,8 +255,10 @@ func TestReloadKeepsRunTime(t *testing.T) {
 	d := start(t, standard)
 	d.do("interface add green --address 2001:db8:3::1/64 --netns green --kernel-address 2001:db8:3::2/64 --kernel-route ::/0")
 	d.do("route add 2001:db8:a::/48 --dev green")
+	d.do("log-level debug")
 	id := d.awaitUp("green", 0).ID
 	d.reload(standard + "routes: [{prefix: '2001:db8:b::/48', dev: blue}]\n")
+	d.cli("log-level").want(t, 0, "debug")
 	d.wantOrigins("2001:db8:a::/48 runtime", "2001:db8:b::/48 file", "blue file", "green runtime", "red file")
 	d.checkSame("green", id)
 
