@@ -127,9 +127,10 @@ func TestHopLimit(t *testing.T) {
 	want(9)
 }
 
-// What waits for a way is sent with the hop limit that the connection has by then.
-func TestHopLimitOfWhatWaits(t *testing.T) {
-	s := newScene(t)
+// connected has a connection that the router has begun, by its only way out, to a peer
+// that echoes. All that was sent for that has been read.
+func (s *scene) connected(t *testing.T) (*peer, *lab.Port, *tcpstack.Conn) {
+	t.Helper()
 	s.Attach("lan", routerB+"/64")
 	p := newPeer(t, "2001:db8:f::1", 1500)
 	s.Route("::/0", lab.Dev("wan"))
@@ -141,8 +142,15 @@ func TestHopLimitOfWhatWaits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
-	<-accepted // all that was sent with another one is there
+	t.Cleanup(func() { _ = c.Close() })
+	<-accepted
+	return p, wan, c
+}
+
+// What waits for a way is sent with the hop limit that the connection has by then.
+func TestHopLimitOfWhatWaits(t *testing.T) {
+	s := newScene(t)
+	p, wan, c := s.connected(t)
 	wan.Detach()
 	if _, err := c.Write([]byte("ping")); err != nil {
 		t.Fatal(err)
@@ -171,17 +179,7 @@ func TestHopLimitOfWhatWaits(t *testing.T) {
 // there is one again.
 func TestConnectionWaitsForARoute(t *testing.T) {
 	s := newScene(t)
-	s.Attach("lan", routerB+"/64")
-	p := newPeer(t, "2001:db8:f::1", 1500)
-	s.Route("::/0", lab.Dev("wan"))
-	wan := s.Attach("wan")
-	p.connect(wan)
-	serve(t, p.listen(7), echo)
-	c, err := (&tcpstack.Dialer{Stack: s.tcp}).DialContext(t.Context(), netip.AddrPortFrom(p.addr, 7))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	p, wan, c := s.connected(t)
 	for range 3 { // the second time, it has waited before
 		wan.Detach()
 		want := random(100_000)
@@ -212,17 +210,7 @@ func TestConnectionWaitsForARoute(t *testing.T) {
 // is, and does not wait for a timer that has backed off.
 func TestConnectionGoesOnWhenThePeerIsLate(t *testing.T) {
 	s := newScene(t)
-	s.Attach("lan", routerB+"/64")
-	p := newPeer(t, "2001:db8:f::1", 1500)
-	s.Route("::/0", lab.Dev("wan"))
-	wan := s.Attach("wan")
-	p.connect(wan)
-	serve(t, p.listen(7), echo)
-	c, err := (&tcpstack.Dialer{Stack: s.tcp}).DialContext(t.Context(), netip.AddrPortFrom(p.addr, 7))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	p, wan, c := s.connected(t)
 	wan.Detach()
 	if _, err := c.Write([]byte("ping")); err != nil {
 		t.Fatal(err)
@@ -248,17 +236,7 @@ func TestConnectionGoesOnWhenTCPIsFirst(t *testing.T) {
 			s.tcp.Changed()
 		}
 	}
-	s.Attach("lan", routerB+"/64")
-	p := newPeer(t, "2001:db8:f::1", 1500)
-	s.Route("::/0", lab.Dev("wan"))
-	wan := s.Attach("wan")
-	p.connect(wan)
-	serve(t, p.listen(7), echo)
-	c, err := (&tcpstack.Dialer{Stack: s.tcp}).DialContext(t.Context(), netip.AddrPortFrom(p.addr, 7))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	_, wan, c := s.connected(t)
 	wan.Detach()
 	if _, err := c.Write([]byte("pi")); err != nil {
 		t.Fatal(err)
@@ -278,17 +256,7 @@ func TestConnectionGoesOnWhenTCPIsFirst(t *testing.T) {
 // it is sent when there is a way again, also if that is the same interface.
 func TestConnectionGoesOnWhenItsInterfaceWasAway(t *testing.T) {
 	s := newScene(t)
-	s.Attach("lan", routerB+"/64")
-	p := newPeer(t, "2001:db8:f::1", 1500)
-	s.Route("::/0", lab.Dev("wan"))
-	wan := s.Attach("wan")
-	p.connect(wan)
-	serve(t, p.listen(7), echo)
-	c, err := (&tcpstack.Dialer{Stack: s.tcp}).DialContext(t.Context(), netip.AddrPortFrom(p.addr, 7))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	p, wan, c := s.connected(t)
 	p.hears(false)
 	if _, err := c.Write([]byte("ping")); err != nil {
 		t.Fatal(err)
