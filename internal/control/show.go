@@ -80,9 +80,6 @@ func showNexthops(r *router.Router, t *loop.Turn) []Nexthops {
 
 func showConnections(r *router.Router) []Connection {
 	all := []Connection{}
-	if r.Transport == nil {
-		return all
-	}
 	for _, c := range r.Transport.Connections() {
 		out := Connection{
 			Local: c.Local, Remote: c.Remote, State: c.State, Begun: "router",
