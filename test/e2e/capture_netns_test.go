@@ -283,7 +283,7 @@ func TestStalledCapture(t *testing.T) {
 `)
 	reaches(t, red, blueAddr)
 	reaches(t, green, "2001:db8:4::2")
-	server(t, blue)
+	first := server(t, blue)
 	probe, err := netlab.StartUDPProbe(t.Context(), netlab.ProbeConfig{
 		FromNS: green, From: netip.MustParseAddrPort("[2001:db8:3::2]:0"),
 		ToNS: gold, To: netip.MustParseAddrPort("[2001:db8:4::2]:0"), PacketsPerSecond: 1000,
@@ -293,6 +293,8 @@ func TestStalledCapture(t *testing.T) {
 	}
 	stalled := []net.Conn{d.stalledCapture(t, "red"), d.stalledCapture(t, "red"), d.stalledCapture(t, "blue")}
 	must(t, red, "iperf3", "-c", blueAddr, "-n", "1000M")
+	first.kill()
+	server(t, blue)
 	must(t, red, "iperf3", "-c", blueAddr, "-u", "-b", "100M", "-l", "100", "-t", "2")
 	got, err := probe.Stop(t.Context())
 	if err != nil {

@@ -115,10 +115,12 @@ func reaches(t *testing.T, n *netlab.Namespace, to string) {
 	})
 }
 
-// server starts an iperf3 server and waits until it listens.
+// server starts an iperf3 server and waits until it listens. It is for one client: to
+// serve the next it closes the port that it listens on and opens it again, and resets
+// who comes between.
 func server(t *testing.T, n *netlab.Namespace) *process {
 	t.Helper()
-	p := spawn(t, n, "iperf3", "-s", "--forceflush")
+	p := spawn(t, n, "iperf3", "-s", "-1", "--forceflush")
 	eventually(t, "wait for iperf3", func() error {
 		if !strings.Contains(p.out.String(), "listening") {
 			return fmt.Errorf("%s%s", p.out.String(), p.errout.String())

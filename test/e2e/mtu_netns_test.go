@@ -64,12 +64,11 @@ func TestPathMTU(t *testing.T) {
 	t.Run("what just fits goes through", func(t *testing.T) {
 		ping(t, b.red, serverAddr, "-M", "do", "-s", "1232").want(t, 0, "1 received")
 	})
-	server(t, b.server)
 	t.Run("TCP towards the small link adapts", func(t *testing.T) {
 		// The peer offers segments for 1500, so that only the router's error helps.
 		must(t, b.red, "ip", "-6", "route", "flush", "cache")
 		before := d.drops()["too_big"]
-		iperf(t, b.red, serverAddr)
+		iperf(t, b.red, b.server, serverAddr)
 		if d.drops()["too_big"] == before {
 			t.Error("too_big does not count: nothing had to adapt")
 		}
@@ -78,14 +77,16 @@ func TestPathMTU(t *testing.T) {
 		}
 	})
 	t.Run("TCP from the small link", func(t *testing.T) {
-		iperf(t, b.red, serverAddr, "-R")
+		iperf(t, b.red, b.server, serverAddr, "-R")
 	})
 }
 
 // iperf moves 100 MB in one TCP connection, and returns how long it took.
-func iperf(t *testing.T, n *netlab.Namespace, to string, options ...string) time.Duration {
+func iperf(t *testing.T, from, at *netlab.Namespace, to string, options ...string) time.Duration {
 	t.Helper()
-	out := must(t, n, append([]string{"iperf3", "-c", to, "-n", "100M", "-J"}, options...)...)
+	s := server(t, at)
+	defer s.kill()
+	out := must(t, from, append([]string{"iperf3", "-c", to, "-n", "100M", "-J"}, options...)...)
 	var r struct {
 		Error string
 		End   struct {
@@ -107,8 +108,7 @@ func TestSuperframes(t *testing.T) {
 	privileged(t)
 	red, blue := namespace(t, "red"), namespace(t, "blue")
 	d := start(t, standard)
-	server(t, blue)
-	iperf(t, red, blueAddr)
+	iperf(t, red, blue, blueAddr)
 	frames := link(t, red, "red").Stats.TxPackets
 	got := d.iface("red").Traffic
 	if got.RxPackets < 100_000_000/1500 {

@@ -500,9 +500,11 @@ func TestPPPoEIPv4(t *testing.T) {
 			if r := ping(t, s.line, bras.Host4.String(), "-s", "1464", "-M", "do"); r.code != 0 {
 				t.Errorf("1492 bytes did not pass: %s%s", r.out, r.errout)
 			}
-			s.Run("iperf3 -s -D >/dev/null 2>&1; until grep -q :1451 /proc/net/tcp6; do sleep 0.02; done") // port 5201
-			must(t, s.line, "iperf3", "-c", bras.Host4.String(), "-n", "2M")
-			must(t, s.line, "iperf3", "-c", bras.Host4.String(), "-n", "2M", "-R")
+			for i, options := range [][]string{nil, {"-R"}} {
+				port := 5301 + i // each client has a server of its own: see server
+				s.Run(fmt.Sprintf("iperf3 -s -1 -D -p %d >/dev/null 2>&1; until grep -q :%X /proc/net/tcp6; do sleep 0.02; done", port, port))
+				must(t, s.line, append([]string{"iperf3", "-c", bras.Host4.String(), "-p", fmt.Sprint(port), "-n", "2M"}, options...)...)
+			}
 			before, err := s.line.Link("wan4")
 			if err != nil {
 				t.Fatal(err)

@@ -17,12 +17,14 @@ func TestQueues(t *testing.T) {
 	d.awaitUp("red", 0)
 	id := d.awaitUp("blue", 0).ID
 	reaches(t, red, blueAddr)
-	server(t, blue)
 	for _, options := range []string{"-P 8", "-P 8 --bidir", "-u -b 200M -P 4"} {
+		s := server(t, blue)
 		if r := run(t, red, append([]string{"iperf3", "-c", blueAddr, "-t", "1"}, strings.Fields(options)...)...); r.code != 0 {
 			t.Errorf("iperf3 %s: %s%s", options, r.out, r.errout)
 		}
+		s.kill()
 	}
+	server(t, blue)
 	client := spawn(t, red, "iperf3", "-c", blueAddr, "-t", "600", "-P", "8")
 	l := ask[control.Ledger](d, "interface del blue --json")
 	const readers = 2*3 + 1 // the workers, and TCP of the router's own
