@@ -44,7 +44,8 @@ func newNet(link stack.LinkEndpoint) (*stack.Stack, error) {
 
 func configure(n *stack.Stack, link stack.LinkEndpoint) error {
 	sack, moderate := tcpip.TCPSACKEnabled(true), tcpip.TCPModerateReceiveBufferOption(true)
-	recovery, cubic := tcpip.TCPRACKLossDetection, tcpip.CongestionControlOption("cubic")
+	recovery := tcpip.TCPRecovery(0) // RFC 6675: gVisor's RACK is no use after an outage, docs/decisions/0015
+	cubic := tcpip.CongestionControlOption("cubic")
 	rto := tcpip.TCPMaxRTOOption(maxRTO)
 	for _, o := range []tcpip.SettableTransportProtocolOption{
 		&sack, &moderate, &recovery, &cubic, &rto,
