@@ -39,10 +39,11 @@ func (s *Stack) deliverSegment(m *dataplane.Delivery) dataplane.Drop {
 	if f == nil && t.Flags()&(header.FlagSYN|header.FlagACK) == header.FlagSYN && !s.mayBegin(m.Packet, t, id) {
 		return dataplane.LocalLimited
 	}
-	if f != nil {
-		f.arrived(t, len(t)-t.DataOffset())
+	pk, upper := withoutExtensions(m)
+	if f != nil && !f.arrived(t, len(t)-t.DataOffset()) {
+		clear(timestamps(upper)[4:]) // gVisor measures nothing by an echo of zero
 	}
-	if !s.inbox.put(withoutExtensions(m)) {
+	if !s.inbox.put(pk) {
 		return dataplane.LocalFull
 	}
 	return dataplane.None
@@ -83,7 +84,8 @@ func (s *Stack) deliverSegmentError(m *dataplane.Delivery, quote header.IPv6) da
 		s.errorsRefused.Add(1)
 		return dataplane.LocalPort
 	}
-	if !s.inbox.put(withoutExtensions(m)) {
+	pk, _ := withoutExtensions(m)
+	if !s.inbox.put(pk) {
 		return dataplane.LocalFull
 	}
 	return dataplane.None
@@ -103,10 +105,10 @@ func (s *Stack) learn(e header.ICMPv6, quote header.IPv6) bool {
 // maxTCPHeader is with all the options there can be, RFC 9293 §3.1.
 const maxTCPHeader = 60
 
-// withoutExtensions is a copy of a packet for gVisor: extension headers have been
-// processed. Its headers are a piece of their own: to look at one, gVisor copies all of
-// the piece in which that is, up to 64 kB.
-func withoutExtensions(m *dataplane.Delivery) *stack.PacketBuffer {
+// withoutExtensions is a copy of a packet for gVisor, and the upper header in that:
+// extension headers have been processed. Its headers are a piece of their own: to look at
+// one, gVisor copies all of the piece in which that is, up to 64 kB.
+func withoutExtensions(m *dataplane.Delivery) (*stack.PacketBuffer, []byte) {
 	upper := m.Upper()
 	size := min(len(upper), maxTCPHeader)
 	ip := buffer.NewView(header.IPv6Size + size)
@@ -116,5 +118,5 @@ func withoutExtensions(m *dataplane.Delivery) *stack.PacketBuffer {
 	header.IPv6(ip.AsSlice()).SetPayloadLength(uint16(len(upper)))
 	all := buffer.MakeWithView(ip)
 	_ = all.Append(buffer.NewViewWithData(upper[size:])) // fails never either
-	return stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: all})
+	return stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: all}), ip.AsSlice()[header.IPv6Size:]
 }

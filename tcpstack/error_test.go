@@ -200,6 +200,32 @@ func FuzzDeliver(f *testing.F) {
 	})
 }
 
+// FuzzTimestamps finds the option in whatever comes, and nothing else.
+func FuzzTimestamps(f *testing.F) {
+	option := []byte{8, 10, 1, 2, 3, 4, 5, 6, 7, 8}
+	f.Add([]byte{}, uint8(5))
+	f.Add(append([]byte{1, 1}, option...), uint8(8))
+	f.Add(append([]byte{4, 2}, option...), uint8(8))
+	f.Add(option[:9], uint8(15))
+	f.Add([]byte{3, 0, 8}, uint8(6))
+	f.Fuzz(func(t *testing.T, options []byte, words uint8) {
+		seg := append(make(header.TCP, header.TCPSize), options...)
+		const offset = 12 // RFC 9293 §3.1
+		seg[offset] = words << 4
+		got := tcpstack.Timestamps(seg)
+		if got == nil {
+			return
+		}
+		at := bytes.Index(options, append([]byte{8, 10}, got...))
+		if len(got) != 8 || at < 0 {
+			t.Fatalf("timestamps are %x, options %x", got, options)
+		}
+		if clear(got); !bytes.Contains(seg[header.TCPSize:], []byte{8, 10, 0, 0, 0, 0, 0, 0, 0, 0}) {
+			t.Error("it is a copy")
+		}
+	})
+}
+
 // fix makes version, length and the checksum right, so that what is inside is looked at.
 func fix(pkt []byte) {
 	pkt[0] = 6<<4 | pkt[0]&0xf

@@ -31,6 +31,9 @@ type flow struct {
 	since time.Time         // it has been so
 	held  *held             // to be sent when there is another way; nil: nothing
 
+	moved  bool   // there is another way, and nothing sent by it was acknowledged
+	newWay uint32 // the timestamp from which on segments took that
+
 	tx, rx uint64 // bytes of payload, those sent again included
 }
 
@@ -57,19 +60,22 @@ func (f *flow) sending(t header.TCP, payload int, now time.Time) (again, reached
 	return again, reached
 }
 
-// arrived notes a segment that came in.
-func (f *flow) arrived(t header.TCP, payload int) {
+// arrived notes a segment that came in. It reports whether what that echoes is of use.
+func (f *flow) arrived(t header.TCP, payload int) (echoes bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.rx += uint64(max(0, payload))
+	echoes = f.echoes(t)
 	ack := t.Acknowledgment()
 	if t.Flags()&header.FlagACK == 0 || !f.began || before(f.nxt, ack) || !before(f.una, ack) {
-		return
+		return echoes
 	}
 	f.una, f.progress = ack, true
+	f.moved = f.moved && !echoes
 	if f.held != nil && !before(ack, f.held.end) {
 		f.held = nil // it came by another one
 	}
+	return echoes
 }
 
 // outstanding reports whether a sequence number is of what is not acknowledged,

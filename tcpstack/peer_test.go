@@ -119,12 +119,16 @@ func (p *peer) send(ctx context.Context) {
 	}
 }
 
-// connect puts the peer at the far end of a port, until that is detached.
+// connect puts the peer at the far end of a port, until that is detached. At none it
+// is dumb: it still hears what there was.
 func (p *peer) connect(port *lab.Port) {
-	port.Near.SetPlain()
 	p.mu.Lock()
 	p.port = port
 	p.mu.Unlock()
+	if port == nil {
+		return
+	}
+	port.Near.SetPlain()
 	var read sync.WaitGroup
 	read.Go(func() {
 		for b := port.Far.Next(); b != nil; b = port.Far.Next() {

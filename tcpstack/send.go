@@ -63,8 +63,8 @@ func (s *Stack) send(pk *stack.PacketBuffer) {
 	var again bool
 	again, seg.Reached = f.sending(t, payload, at)
 	out := s.out.send(&seg)
-	f.became(out, at)
-	if again || away[out.Drop] {
+	moved := f.became(out, t, at)
+	if again || away[out.Drop] || moved && payload != 0 {
 		f.hold(&seg, at)
 	}
 }

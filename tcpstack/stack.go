@@ -71,6 +71,13 @@ func (s *Stack) Run(ctx context.Context) error {
 	defer s.Close()
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
+	soon := time.NewTimer(pause)
+	defer soon.Stop()
+	retry := func() {
+		if next := s.retry(); next != 0 {
+			soon.Reset(next)
+		}
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -80,10 +87,12 @@ func (s *Stack) Run(ctx context.Context) error {
 				s.link.deliver(pk)
 			}
 		case <-s.changed:
-			s.retry()
+			retry()
+		case <-soon.C:
+			retry()
 		case <-tick.C:
 			s.sweep()
-			s.retry() // what was too soon
+			retry() // what was held since
 		}
 	}
 }

@@ -276,6 +276,94 @@ func TestConnectionGoesOnWhenItsInterfaceWasAway(t *testing.T) {
 	}
 }
 
+// All that was under way is lost with its way: it is sent again as fast as it is
+// acknowledged, and not a few segments for each time that TCP's timer runs out.
+func TestWindowIsLostWithItsWay(t *testing.T) {
+	s := newScene(t)
+	p, wan, c := s.connected(t)
+	if _, err := exchange(c, random(4<<20)); err != nil { // for a wide window
+		t.Fatal(err)
+	}
+	p.hears(false)
+	want := random(1 << 20)
+	came := make(chan error)
+	go func() {
+		got, err := exchange(c, want)
+		if err == nil && !bytes.Equal(got, want) {
+			err = errors.New("it is not what was sent")
+		}
+		came <- err
+	}()
+	s.Until("TCP to send again, and again", func() bool { return s.tcp.Stats().Retransmitted >= 3 })
+	wan.Carrier(false)
+	wan.Carrier(true)
+	p.hears(true)
+	before := s.tcp.Timeouts()
+	if err := <-came; err != nil {
+		t.Error(err)
+	}
+	if n := s.tcp.Timeouts() - before; n > 5 {
+		t.Errorf("TCP waited for its timer %d times", n)
+	}
+}
+
+// The time without a way is not that of a round trip, also if the peer has got what is
+// sent again: only its acknowledgment was lost.
+func TestTimeWithoutAWayIsNoRoundTrip(t *testing.T) {
+	s := newScene(t)
+	p, wan, c := s.connected(t)
+	if _, err := exchange(c, random(100_000)); err != nil {
+		t.Fatal(err)
+	}
+	p.connect(nil)
+	began := time.Now()
+	if _, err := c.Write([]byte("ping")); err != nil {
+		t.Fatal(err)
+	}
+	s.Until("TCP to send again, and again", func() bool { return s.tcp.Stats().Retransmitted >= 3 })
+	wan.Detach()
+	p.connect(s.Attach("wan"))
+	away := time.Since(began)
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := io.ReadFull(c, make([]byte, 4)); err != nil {
+		t.Fatal(err)
+	}
+	const weight = 8 // of all before against one more, RFC 6298 §2.3
+	if got := s.tcp.Connections()[0].RTT; got >= away/weight {
+		t.Errorf("a round trip takes %v for TCP, after %v without one", got, away)
+	}
+}
+
+// What is lost with a way from which nothing had come back is sent by the next one at
+// once: TCP has not learned of a way that works since its timer backed off.
+func TestWayIsLostBeforeAnythingCameBack(t *testing.T) {
+	s := newScene(t)
+	p, wan, c := s.connected(t)
+	p.connect(nil)
+	if _, err := c.Write([]byte("ping")); err != nil {
+		t.Fatal(err)
+	}
+	s.Until("TCP to send again, and again", func() bool { return s.tcp.Stats().Retransmitted >= 3 })
+	wan.Detach()
+	wan = s.Attach("wan")
+	p.connect(wan)
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := io.ReadFull(c, make([]byte, 4)); err != nil { // which echoes what was sent before
+		t.Fatal(err)
+	}
+	p.hears(false)
+	if _, err := c.Write([]byte("pong")); err != nil {
+		t.Fatal(err)
+	}
+	before := s.tcp.Stats()
+	wan.Detach()
+	s.Attach("wan")
+	s.Until("it to be sent", func() bool { return s.tcp.Stats().Resumed > before.Resumed })
+	if n := s.tcp.Stats().Retransmitted - before.Retransmitted; n != 0 {
+		t.Errorf("TCP sent %d segments before", n)
+	}
+}
+
 // A connection whose address has left waits, and goes on when that is back.
 func TestConnectionWaitsForItsAddress(t *testing.T) {
 	s := newScene(t)

@@ -27,13 +27,19 @@ const (
 	firstWait = time.Second
 	// lastWait is from when on it is left to TCP, whose timer is no slower.
 	lastWait = time.Minute
+
+	// retryMost segments are sent again at once, the next after retryGap: a line that is
+	// back, and queues at its other end, have room for that and for the answers.
+	retryMost = 8
+	retryGap  = 10 * time.Millisecond
 )
 
 // A held segment is the first one of a connection that found no way, or had to be sent
-// again. When there is another way it is sent as if TCP had just done so, and by that
-// way again, as by a timer that has not backed off, until it is acknowledged: nobody has
-// to wait for one that has, to a minute (RFC 6069 has the same aim), also when the peer
-// learns of the way a moment later. A connection that loses nothing has none.
+// again, or went by a way by which nothing was acknowledged yet. When there is another way
+// it is sent as if TCP had just done so, and by that way again, as by a timer that has not
+// backed off, until it is acknowledged: nobody has to wait for one that has, to a minute
+// (RFC 6069 has the same aim), also when the peer learns of the way a moment later. A
+// connection that loses nothing has none.
 type held struct {
 	pkt        header.IPv6   // a hop limit of zero is filled in anew
 	begin, end uint32        // sequence numbers
@@ -78,10 +84,9 @@ func (h *held) segment() dataplane.Segment {
 // renew makes the timestamp that of now, RFC 7323 §3: the time for which it was held
 // is not one that the path took. gVisor's clock of it counts milliseconds.
 func (h *held) renew(now time.Time) {
-	t := header.TCP(h.pkt[header.IPv6Size:])
-	if v := timestamp(t); v != nil {
+	if b := timestamps(header.TCP(h.pkt[header.IPv6Size:])); b != nil {
 		late := uint32(now.Sub(h.made).Milliseconds())
-		binary.BigEndian.PutUint32(v, binary.BigEndian.Uint32(v)+late)
+		binary.BigEndian.PutUint32(b, binary.BigEndian.Uint32(b)+late)
 	}
 	h.made = now
 }
@@ -91,8 +96,11 @@ const (
 	optionTimestamp = 8 // RFC 7323 §3.2
 )
 
-// timestamp is the TSval of a segment of gVisor's, in place; nil if it has none.
-func timestamp(t header.TCP) []byte {
+// timestamps is TSval and TSecr of a segment, in place; nil if it has none.
+func timestamps(t header.TCP) []byte {
+	if len(t) < header.TCPSize || len(t) < t.DataOffset() || t.DataOffset() < header.TCPSize {
+		return nil
+	}
 	for o := t[header.TCPSize:t.DataOffset()]; len(o) > 1; {
 		switch {
 		case o[0] == optionNone:
@@ -101,24 +109,40 @@ func timestamp(t header.TCP) []byte {
 		case o[0] == 0 || o[1] < 2 || int(o[1]) > len(o):
 			return nil
 		case o[0] == optionTimestamp && o[1] == 10:
-			return o[2:6]
+			return o[2:10]
 		}
 		o = o[o[1]:]
 	}
 	return nil
 }
 
-// became notes what became of a segment.
-func (f *flow) became(out dataplane.Outcome, now time.Time) {
+// became notes what became of a segment. It reports whether there is another way, by which
+// nothing was acknowledged yet.
+func (f *flow) became(out dataplane.Outcome, t header.TCP, now time.Time) (moved bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.last.Drop != out.Drop {
 		f.since = now
 	}
-	if f.held != nil && f.last != out && out.Drop == dataplane.None {
-		f.held.wait = firstWait // TCP was the first to go this way, maybe with what comes later
+	if f.last != out && out.Drop == dataplane.None {
+		if b := timestamps(t); b != nil && f.last != (dataplane.Outcome{}) { // not the first
+			f.moved, f.newWay = true, binary.BigEndian.Uint32(b)
+		}
+		if f.held != nil {
+			f.held.wait = firstWait // TCP was the first to go this way, maybe with what comes later
+		}
 	}
 	f.last = out
+	return f.moved
+}
+
+// echoes reports whether what a segment echoes may be a measure of the way that there is.
+// What was sent by the one before is none: a peer that had got what is sent again echoes
+// what it got then (RFC 7323 §4.3), and TCP would take the time without a way for that of
+// a round trip, and be as slow to send again from then on.
+func (f *flow) echoes(t header.TCP) bool {
+	b := timestamps(t)
+	return !f.moved || b == nil || !before(binary.BigEndian.Uint32(b[4:]), f.newWay)
 }
 
 // hold keeps a copy of a segment, unless one before it is held.
@@ -127,6 +151,8 @@ func (f *flow) hold(s *dataplane.Segment, now time.Time) {
 	defer f.mu.Unlock()
 	h := newHeld(s, now)
 	switch {
+	case f.held == nil && f.moved:
+		h.wait = firstWait
 	case f.held == nil:
 	case before(f.held.begin, h.begin):
 		return
@@ -181,20 +207,27 @@ func (f *flow) holding() bool {
 	return f.held != nil
 }
 
-// retry sends what is held where there is another way now.
-func (s *Stack) retry() {
+// retry sends what is held where there is another way now, or some of it. It returns when
+// to call it again; zero: nothing is held.
+func (s *Stack) retry() (next time.Duration) {
+	n := 0
 	for _, f := range s.flows.each() {
 		if !f.holding() {
 			continue
+		}
+		if next = pause; n == retryMost {
+			return retryGap
 		}
 		at := now()
 		h := f.again(s.way(f.local.Addr(), f.remote.Addr()), at)
 		if h == nil {
 			continue
 		}
+		n++
 		seg := h.segment()
 		seg.PathMTU = s.paths.get(f.remote.Addr(), at)
-		f.became(s.out.send(&seg), at)
+		f.became(s.out.send(&seg), header.TCP(h.pkt[header.IPv6Size:]), at)
 		s.retried.Add(1)
 	}
+	return next
 }

@@ -139,7 +139,7 @@ func newDialup(s *stage) *dialup {
 		s.must(d.net.AddAddress("lo", netip.PrefixFrom(peer, 128)))
 	}
 	// A peer is to try again soon, and for long, as far as its kernel lets us have it so.
-	for key, value := range map[string]string{"tcp_rto_max_ms": "2000", "tcp_retries2": "200"} {
+	for key, value := range map[string]string{"tcp_rto_max_ms": "1000", "tcp_retries2": "200"} {
 		if err := d.net.SetSysctl("net/ipv4/"+key, value); !errors.Is(err, fs.ErrNotExist) {
 			s.must(err)
 		}
@@ -309,7 +309,7 @@ func (d *dialup) waits() {
 // echo begins a connection of a peer's, and has one byte come back.
 func (d *dialup) echo(ctx context.Context, from, to netip.Addr) (c conn, err error) {
 	err = d.net.Do(func() error {
-		var dialer net.Dialer
+		dialer := net.Dialer{KeepAlive: noProbes}
 		c, err = dialer.DialTCP(ctx, "tcp6", netip.AddrPortFrom(from, 0), netip.AddrPortFrom(to, config.DefaultEcho))
 		return err
 	})
@@ -322,18 +322,13 @@ func (d *dialup) echo(ctx context.Context, from, to netip.Addr) (c conn, err err
 	return c, greeted(c)
 }
 
-// echo runs the router's service.
+// echo runs the router's service, which has patience here: a peer may find no session for
+// longer than the two minutes in which others have to say something.
 func (s *stage) echo() {
 	s.t.Helper()
 	l, err := s.r.Transport.Listen(config.DefaultEcho, tcpstack.Where{Interfaces: []string{"wan"}})
 	s.must(err)
-	ctx, cancel := context.WithCancel(context.Background())
-	var serving sync.WaitGroup
-	serving.Go(func() { _ = service.Run(ctx, l, service.Echo) }) // nil, as it is told to end
-	s.t.Cleanup(func() {
-		cancel()
-		serving.Wait()
-	})
+	s.serve(l, service.Echo)
 }
 
 // end ends the interfaces, and the capture.

@@ -24,6 +24,8 @@ const (
 	tcpPiece = 3000
 	tcpRest  = 2 * time.Minute // after the last flap, for all that is under way
 	accepted = '!'             // the first thing that a server says
+
+	noProbes = -1 // a kernel that probes gives up a peer that is away for 150 seconds
 )
 
 // A conn is one end of a connection: the router's own, or a kernel's.
@@ -136,11 +138,26 @@ func digest(r io.Reader) ([]byte, error) {
 // with the digest of what it got.
 func (s *stage) digests(ns *netlab.Namespace, at netip.Addr) netip.AddrPort {
 	s.t.Helper()
-	var l *net.TCPListener
+	var l net.Listener
 	s.must(ns.Do(func() (err error) {
-		l, err = net.ListenTCP("tcp6", net.TCPAddrFromAddrPort(netip.AddrPortFrom(at, 0)))
+		lc := net.ListenConfig{KeepAlive: noProbes}
+		l, err = lc.Listen(s.t.Context(), "tcp6", netip.AddrPortFrom(at, 0).String())
 		return err
 	}))
+	s.serve(l, func(c net.Conn) error {
+		_, _ = c.Write([]byte{accepted}) // who asked knows, or is not there
+		sum, err := digest(c)
+		if err == nil {
+			_, err = c.Write(sum)
+		}
+		return err
+	})
+	return l.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// serve serves connections until the end of the test, whatever time they take. An error
+// of one is that of who asked, who knows, or is not there. It takes l.
+func (s *stage) serve(l net.Listener, fn func(net.Conn) error) {
 	serving, stop := context.WithCancel(context.Background())
 	var all sync.WaitGroup
 	all.Go(func() {
@@ -151,12 +168,9 @@ func (s *stage) digests(ns *netlab.Namespace, at netip.Addr) netip.AddrPort {
 			}
 			all.Go(func() {
 				defer c.Close()
-				// There is one that the router has given up, and no way to say so.
+				// There is one that its peer has given up, and no way to say so.
 				defer context.AfterFunc(serving, func() { _ = c.SetDeadline(time.Now()) })()
-				_, _ = c.Write([]byte{accepted}) // who asked knows, or is not there
-				if sum, err := digest(c); err == nil {
-					_, _ = c.Write(sum) // likewise
-				}
+				_ = fn(c)
 			})
 		}
 	})
@@ -165,7 +179,6 @@ func (s *stage) digests(ns *netlab.Namespace, at netip.Addr) netip.AddrPort {
 		_ = l.Close()
 		all.Wait()
 	})
-	return l.Addr().(*net.TCPAddr).AddrPort()
 }
 
 // dial begins a connection of the router's own, and waits until it was accepted: a
