@@ -3,6 +3,7 @@ package tcpstack_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -361,6 +362,19 @@ func TestWayIsLostBeforeAnythingCameBack(t *testing.T) {
 	s.Until("it to be sent", func() bool { return s.tcp.Stats().Resumed > before.Resumed })
 	if n := s.tcp.Stats().Retransmitted - before.Retransmitted; n != 0 {
 		t.Errorf("TCP sent %d segments before", n)
+	}
+}
+
+// An acknowledgment may be faster than who sends: nothing is held for it, and in front of
+// what is sent later.
+func TestAcknowledgedWhileSent(t *testing.T) {
+	data := lab.TCP(routerA, hostA, 7, 1000, header.FlagACK, []byte("ping"))
+	for n, want := range []bool{true, true, true, true, false} {
+		ack := header.TCP(lab.TCP(hostA, routerA, 1000, 7, header.FlagACK, nil)[header.IPv6Size:])
+		binary.BigEndian.PutUint32(ack[8:], uint32(n)) // RFC 9293 §3.1
+		if got := tcpstack.HeldAfter(data, ack); got != want {
+			t.Errorf("held after an acknowledgment of %d of 4 bytes: %v", n, got)
+		}
 	}
 }
 

@@ -145,12 +145,15 @@ func (f *flow) echoes(t header.TCP) bool {
 	return !f.moved || b == nil || !before(binary.BigEndian.Uint32(b[4:]), f.newWay)
 }
 
-// hold keeps a copy of a segment, unless one before it is held.
+// hold keeps a copy of a segment, unless one before it is held, or it was acknowledged
+// while it was sent.
 func (f *flow) hold(s *dataplane.Segment, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	h := newHeld(s, now)
 	switch {
+	case !before(f.una, h.end):
+		return
 	case f.held == nil && f.moved:
 		h.wait = firstWait
 	case f.held == nil:
