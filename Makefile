@@ -56,7 +56,7 @@ soak: peers build
 	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -race -count=1 -timeout 60m -v -run 'PPPoEDies/own' ./test/e2e -args -drops 1000
 	ROUTER6D_PRIVILEGED=1 ROUTER6D_BIN=$(CURDIR)/$(BIN) $(GO) test -race -count=1 -timeout 60m -v -run 'PPPoEKilledUnderTCP' ./test/e2e -args -kills 100
 	ROUTER6D_PRIVILEGED=1 $(GO) test -count=1 -timeout 20m -v -run TimersOver ./test/torture -args -flapping 3m
-	ROUTER6D_PRIVILEGED=1 $(GO) test -tags torture -count=1 -timeout 20m -v -run RedialsUnder ./test/torture -args -redialing 1m
+	ROUTER6D_PRIVILEGED=1 $(GO) test -tags torture -count=1 -timeout 20m -v -run RedialsUnder ./test/torture -args -redialing 3m
 
 # Format, vet and lint; the linter has a go.mod of its own, so that the router's has
 # only what the router needs.

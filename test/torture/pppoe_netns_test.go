@@ -139,7 +139,8 @@ func newDialup(s *stage) *dialup {
 		s.must(d.net.AddAddress("lo", netip.PrefixFrom(peer, 128)))
 	}
 	// A peer is to try again soon, and for long, as far as its kernel lets us have it so.
-	for key, value := range map[string]string{"tcp_rto_max_ms": "1000", "tcp_retries2": "200"} {
+	// BBR, the default of some, takes one segment a timeout for what the line can do.
+	for key, value := range map[string]string{"tcp_rto_max_ms": "1000", "tcp_retries2": "200", "tcp_congestion_control": "reno"} {
 		if err := d.net.SetSysctl("net/ipv4/"+key, value); !errors.Is(err, fs.ErrNotExist) {
 			s.must(err)
 		}
