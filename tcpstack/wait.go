@@ -141,8 +141,11 @@ func (f *flow) became(out dataplane.Outcome, t header.TCP, now time.Time) (moved
 // what it got then (RFC 7323 §4.3), and TCP would take the time without a way for that of
 // a round trip, and be as slow to send again from then on.
 func (f *flow) echoes(t header.TCP) bool {
+	if !f.moved {
+		return true
+	}
 	b := timestamps(t)
-	return !f.moved || b == nil || !before(binary.BigEndian.Uint32(b[4:]), f.newWay)
+	return b == nil || !before(binary.BigEndian.Uint32(b[4:]), f.newWay)
 }
 
 // hold keeps a copy of a segment, unless one before it is held, or it was acknowledged
