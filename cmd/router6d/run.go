@@ -16,6 +16,7 @@ import (
 
 	"github.com/router6d/router6d/internal/config"
 	"github.com/router6d/router6d/internal/control"
+	"github.com/router6d/router6d/internal/events"
 	"github.com/router6d/router6d/internal/metrics"
 	"github.com/router6d/router6d/internal/router"
 )
@@ -68,31 +69,14 @@ func run(ctx context.Context, file string) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP) // from now on: it must not end a router that starts
 	defer signal.Stop(hup)
-	if d.r, err = router.New(cfg, log); err != nil {
-		return err
-	}
-	if d.s, err = control.Listen(cfg.Control, d.r, ring, level); err != nil {
-		return err
-	}
-	d.s.Reload = d.reload
-	var services *rearrangement
-	err = d.measure(cfg.Metrics)
-	if err == nil {
-		services, err = d.rearrange(cfg.Services)
-	}
-	if err != nil {
-		return errors.Join(err, d.close())
-	}
-	// Who asks before all is there waits for his answer.
-	if err := d.r.Start(ctx); err != nil {
-		err = errors.Join(err, d.close())
-		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-			err = nil // told to stop while it started
+	if err := d.begin(ctx, cfg, ring); err != nil {
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) { // told to stop while it started
 			log.Info("router stopped", zap.Duration("uptime", d.r.Uptime()))
+			return nil
 		}
+		log.Error("router not started", zap.Error(err))
 		return err
 	}
-	d.serve(services)
 	log.Info("router started", zap.String("config", file), zap.String("control", cfg.Control))
 	tell(systemd.SdNotifyReady)
 	err = d.wait(ctx, hup)
@@ -102,6 +86,30 @@ func run(ctx context.Context, file string) error {
 	d.r.Stop()
 	log.Info("router stopped", zap.Duration("uptime", d.r.Uptime()))
 	return err
+}
+
+// begin builds all and starts it. When it fails, nothing of that is left.
+func (d *daemon) begin(ctx context.Context, cfg *config.Config, ring *events.Ring) (err error) {
+	if d.r, err = router.New(cfg, d.log); err != nil {
+		return err
+	}
+	if d.s, err = control.Listen(cfg.Control, d.r, ring, d.level); err != nil {
+		return err
+	}
+	d.s.Reload = d.reload
+	var services *rearrangement
+	err = d.measure(cfg.Metrics)
+	if err == nil {
+		services, err = d.rearrange(cfg.Services)
+	}
+	if err == nil {
+		err = d.r.Start(ctx) // who asks before all is there waits for his answer
+	}
+	if err != nil {
+		return errors.Join(err, d.close())
+	}
+	d.serve(services)
+	return nil
 }
 
 // reload applies the file anew, or tells what that would change.

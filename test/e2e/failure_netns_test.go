@@ -113,6 +113,9 @@ func TestStartFails(t *testing.T) {
 			}
 			r := run(t, nil, append(append([]string{}, c.as...), binary(t), "run", "--config", path)...)
 			r.want(t, 1, c.says...)
+			if mistake := strings.Contains(r.errout, path+":"); !mistake { // else there is no log yet
+				r.want(t, 1, `"event":"router not started"`)
+			}
 			for _, l := range lines(r.errout) {
 				if !strings.HasPrefix(l, "{") && !strings.HasPrefix(l, "router6d: ") && !strings.HasPrefix(l, "  ") {
 					t.Errorf("the error goes on with %q:\n%s", l, r.errout)
