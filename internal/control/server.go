@@ -325,6 +325,9 @@ func parseSince(text string) (*uint64, error) {
 
 func (s *Server) lookup(w http.ResponseWriter, q *http.Request) {
 	to, err := parseAddr("address", q.FormValue("address"))
+	if err == nil {
+		err = routed(to)
+	}
 	var from netip.Addr
 	if text := q.FormValue("from"); err == nil && text != "" {
 		from, err = parseAddr("from", text)
@@ -342,6 +345,17 @@ func parseAddr(what, text string) (netip.Addr, error) {
 		return netip.Addr{}, fmt.Errorf("%s: %q is not an IPv6 address", what, text)
 	}
 	return a, nil
+}
+
+// routed refuses an address of which no route decides.
+func routed(a netip.Addr) error {
+	switch {
+	case a.IsMulticast():
+		return fmt.Errorf("address: %v is a group, and multicast is not forwarded", a)
+	case a.IsLinkLocalUnicast():
+		return fmt.Errorf("address: %v is of one link, and no matter of routes", a)
+	}
+	return nil
 }
 
 func (s *Server) addInterface(w http.ResponseWriter, q *http.Request) {

@@ -268,6 +268,8 @@ func TestLookupSaysWhy(t *testing.T) {
 		t.Errorf("lookup = %+v, want the route to blue passed over", l)
 	}
 	d.cli("lookup nonsense").want(t, 1, `"nonsense" is not an IPv6 address`)
+	d.cli("lookup ff02::1").want(t, 1, "multicast is not forwarded")
+	d.cli("lookup fe80::1").want(t, 1, "of one link")
 	d.cli("lookup ::1 --from 192.0.2.1").want(t, 1, `"192.0.2.1" is not an IPv6 address`)
 }
 
