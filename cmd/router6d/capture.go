@@ -22,7 +22,7 @@ func captureCommand() *cobra.Command {
 			"ends with the interface, the router, or an interrupt. Forwarding does not wait for\n" +
 			"it: what is not taken in time is lost, and counted.",
 		Example: "  router6d capture red --write red.pcapng\n  router6d capture red --drops | tshark -r - -T fields -e frame.comment",
-		Args:    args(cobra.ExactArgs(1)),
+		Args:    operands(1, 1),
 	}
 	socket := socketFlag(c)
 	f := c.Flags()

@@ -16,7 +16,7 @@ func demoCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Show the main job: traffic through interfaces that come and go (needs root)",
-		Args:  args(cobra.NoArgs),
+		Args:  operands(0, 0),
 	}
 	var o demo.Options
 	f := c.Flags()

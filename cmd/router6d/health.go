@@ -24,7 +24,7 @@ func showHealth(socket *string, asJSON *bool) *cobra.Command {
 		Short: "Whether a running router moves: its loop and its workers",
 		Long: "Whether a running router moves: its loop takes a turn and every worker ends its\n" +
 			"batch, each within a second. The exit code is 0 if so, and 1 if not.",
-		Args: args(cobra.NoArgs),
+		Args: operands(0, 0),
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		ctx, cancel := context.WithTimeout(c.Context(), healthTimeout)

@@ -26,7 +26,7 @@ func interfaceAdd(socket *string) *cobra.Command {
 		Use:     "add NAME",
 		Short:   "Make an interface",
 		Example: "  router6d interface add green --address 2001:db8:3::1/64 --netns green --kernel-address 2001:db8:3::2/64 --kernel-route ::/0",
-		Args:    args(cobra.ExactArgs(1)),
+		Args:    operands(1, 1),
 	}
 	f := c.Flags()
 	kind := f.String("type", "", "tun, tap, packet, vlan, pppoe or ipv4 (default tun)")
@@ -100,7 +100,7 @@ func interfaceDel(socket *string) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "del NAME",
 		Short: "Detach an interface and print the ledger",
-		Args:  args(cobra.ExactArgs(1)),
+		Args:  operands(1, 1),
 	}
 	c.ValidArgsFunction = one(interfaces(socket))
 	asJSON := c.Flags().Bool("json", false, "print JSON")

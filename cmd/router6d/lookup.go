@@ -13,7 +13,7 @@ func lookupCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "lookup ADDRESS",
 		Short: "Where a running router sends a packet, and why",
-		Args:  args(cobra.ExactArgs(1)),
+		Args:  operands(1, 1),
 	}
 	socket := socketFlag(c)
 	from := c.Flags().String("from", "", "source address: picks one of several paths")

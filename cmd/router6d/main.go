@@ -88,6 +88,19 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
+// operands takes so many arguments.
+func operands(least, most int) cobra.PositionalArgs {
+	return args(func(c *cobra.Command, got []string) error {
+		switch {
+		case len(got) < least:
+			return fmt.Errorf("an argument is missing: %s", c.UseLine())
+		case len(got) > most:
+			return fmt.Errorf("%q is one argument too many: %s", got[most], c.UseLine())
+		}
+		return nil
+	})
+}
+
 // group makes c a command that holds others. Alone it shows its help.
 func group(c *cobra.Command) *cobra.Command {
 	c.SuggestionsMinimumDistance = 2 // letters that may be wrong

@@ -16,7 +16,7 @@ func reloadCommand() *cobra.Command {
 		Short: "Have a running router apply its configuration file anew",
 		Long: "Have a running router apply its configuration file anew, all of it or nothing.\n" +
 			"What was added at run time stays. SIGHUP does the same.",
-		Args: args(cobra.NoArgs),
+		Args: operands(0, 0),
 	}
 	socket := socketFlag(c)
 	dry := c.Flags().Bool("dry-run", false, "only tell what would change")
@@ -48,7 +48,7 @@ func logLevelCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "log-level [LEVEL]",
 		Short: "Show or change the level of a running router's log",
-		Args:  args(cobra.MaximumNArgs(1)),
+		Args:  operands(0, 1),
 	}
 	c.ValidArgsFunction = one(levels)
 	socket := socketFlag(c)

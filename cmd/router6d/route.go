@@ -25,7 +25,7 @@ func routeAdd(socket *string) *cobra.Command {
 			"  router6d route add ::/0 --path dev=red,weight=2 --path dev=blue,via=fe80::1\n" +
 			"  router6d route add 2001:db8:a::/48 --via 2001:db8:1::2 --hop-limit 32\n" +
 			"  router6d route add 2001:db8:f::/48 --refuse prohibit",
-		Args: args(cobra.ExactArgs(1)),
+		Args: operands(1, 1),
 	}
 	f := c.Flags()
 	dev := f.String("dev", "", "interface")
@@ -72,7 +72,7 @@ func routeDel(socket *string) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "del PREFIX",
 		Short: "Take back a route",
-		Args:  args(cobra.ExactArgs(1)),
+		Args:  operands(1, 1),
 	}
 	c.ValidArgsFunction = one(routes(socket))
 	metric := c.Flags().Uint32("metric", 0, "of the route")

@@ -25,7 +25,7 @@ func runCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run --config FILE",
 		Short: "Run the router until SIGTERM",
-		Args:  args(cobra.NoArgs),
+		Args:  operands(0, 0),
 	}
 	file := c.Flags().StringP("config", "c", "", "configuration file")
 	complete(c, "config", files)
@@ -248,7 +248,7 @@ func checkCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check FILE",
 		Short: "Check a configuration file",
-		Args:  args(cobra.ExactArgs(1)),
+		Args:  operands(1, 1),
 
 		ValidArgsFunction: one(files),
 		RunE: func(c *cobra.Command, names []string) error {

@@ -53,7 +53,7 @@ func showCommand() *cobra.Command {
 func show[T any](what, short string, socket *string, asJSON *bool,
 	get func(*control.Client, context.Context) (T, error), forPeople func(io.Writer, T),
 ) *cobra.Command {
-	c := &cobra.Command{Use: what, Short: short, Args: args(cobra.NoArgs)}
+	c := &cobra.Command{Use: what, Short: short, Args: operands(0, 0)}
 	every := watchFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		client := control.NewClient(*socket)
@@ -80,7 +80,7 @@ func show[T any](what, short string, socket *string, asJSON *bool,
 }
 
 func showEvents(socket *string, asJSON *bool) *cobra.Command {
-	c := &cobra.Command{Use: "events", Short: "The last events, oldest first", Args: args(cobra.NoArgs)}
+	c := &cobra.Command{Use: "events", Short: "The last events, oldest first", Args: operands(0, 0)}
 	since := c.Flags().Uint64("since", 0, "only those after this sequence number")
 	follow := c.Flags().BoolP("follow", "f", false, "go on with those to come, until the router ends")
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -259,7 +259,7 @@ func showNeighbors(socket *string, asJSON *bool) *cobra.Command {
 	}
 	c := show("neighbors", "Who is known on Ethernet links", socket, asJSON, get, printNeighbors)
 	c.Use = "neighbors [IFACE]"
-	c.Args = args(cobra.MaximumNArgs(1))
+	c.Args = operands(0, 1)
 	c.ValidArgsFunction = interfaces(socket)
 	c.PreRun = func(_ *cobra.Command, names []string) {
 		if len(names) > 0 {

@@ -261,6 +261,13 @@ func TestUsageErrorsExitWith2(t *testing.T) {
 	}
 }
 
+// TestArgumentIsMissing is told by its name.
+func TestArgumentIsMissing(t *testing.T) {
+	privileged(t)
+	run(t, nil, binary(t), "lookup").want(t, 2, "missing: router6d lookup ADDRESS")
+	run(t, nil, binary(t), "lookup", "::1", "::2").want(t, 2, `"::2" is one argument too many: router6d lookup ADDRESS`)
+}
+
 // TestHelpIsNoError is what people try first.
 func TestHelpIsNoError(t *testing.T) {
 	privileged(t)
