@@ -102,7 +102,7 @@ func (p *provider) wan() (id ifmgr.ID, up bool, mtu int) {
 
 func (p *provider) open() {
 	p.t.Helper()
-	p.until("open", func() bool { _, up, _ := p.wan(); return up })
+	p.until("open", func() bool { _, up, _ := p.wan(); return up && len(p.ac.Sessions()) == 1 }) // at both ends
 }
 
 // TestPPPoEForwards takes packets both ways, with the MSS clamped, and a packet that
