@@ -148,6 +148,16 @@ func (s *scene) connected(t *testing.T) (*peer, *lab.Port, *tcpstack.Conn) {
 	return p, wan, c
 }
 
+// wantPing reads the ping that comes back.
+func wantPing(t *testing.T, c net.Conn) {
+	t.Helper()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	got := make([]byte, 4)
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != "ping" {
+		t.Fatalf("read %q, %v", got, err)
+	}
+}
+
 // What waits for a way is sent with the hop limit that the connection has by then.
 func TestHopLimitOfWhatWaits(t *testing.T) {
 	s := newScene(t)
@@ -167,10 +177,7 @@ func TestHopLimitOfWhatWaits(t *testing.T) {
 		}
 	})
 	p.connect(s.Attach("wan"))
-	_ = c.SetDeadline(time.Now().Add(patience))
-	if _, err := io.ReadFull(c, make([]byte, 4)); err != nil {
-		t.Fatal(err)
-	}
+	wantPing(t, c)
 	if n := wrong.Load(); n != 0 {
 		t.Errorf("%d segments with another hop limit", n)
 	}
@@ -220,11 +227,7 @@ func TestConnectionGoesOnWhenThePeerIsLate(t *testing.T) {
 	wan = s.Attach("wan")
 	s.Until("the segment to be sent twice", func() bool { return s.tcp.Stats().Resumed >= 2 })
 	p.connect(wan)
-	got := make([]byte, 4)
-	_ = c.SetDeadline(time.Now().Add(patience))
-	if _, err := io.ReadFull(c, got); err != nil || string(got) != "ping" {
-		t.Errorf("read %q, %v", got, err)
-	}
+	wantPing(t, c)
 }
 
 // What waited is sent as well if TCP itself was the first by the new way, with what
@@ -270,11 +273,7 @@ func TestConnectionGoesOnWhenItsInterfaceWasAway(t *testing.T) {
 	wan.Carrier(true)
 	s.Until("it to be sent", func() bool { return s.tcp.Stats().Resumed > 0 })
 	p.hears(true)
-	_ = c.SetDeadline(time.Now().Add(patience))
-	got := make([]byte, 4)
-	if _, err := io.ReadFull(c, got); err != nil || string(got) != "ping" {
-		t.Errorf("read %q, %v", got, err)
-	}
+	wantPing(t, c)
 }
 
 // All that was under way is lost with its way: it is sent again as fast as it is
@@ -325,10 +324,7 @@ func TestTimeWithoutAWayIsNoRoundTrip(t *testing.T) {
 	wan.Detach()
 	p.connect(s.Attach("wan"))
 	away := time.Since(began)
-	_ = c.SetDeadline(time.Now().Add(patience))
-	if _, err := io.ReadFull(c, make([]byte, 4)); err != nil {
-		t.Fatal(err)
-	}
+	wantPing(t, c)
 	const weight = 8 // of all before against one more, RFC 6298 §2.3
 	if got := s.tcp.Connections()[0].RTT; got >= away/weight {
 		t.Errorf("a round trip takes %v for TCP, after %v without one", got, away)
@@ -348,10 +344,7 @@ func TestWayIsLostBeforeAnythingCameBack(t *testing.T) {
 	wan.Detach()
 	wan = s.Attach("wan")
 	p.connect(wan)
-	_ = c.SetDeadline(time.Now().Add(patience))
-	if _, err := io.ReadFull(c, make([]byte, 4)); err != nil { // which echoes what was sent before
-		t.Fatal(err)
-	}
+	wantPing(t, c) // which echoes the timestamp of what was sent before
 	p.hears(false)
 	if _, err := c.Write([]byte("pong")); err != nil {
 		t.Fatal(err)
@@ -407,11 +400,7 @@ func TestConnectionWaitsForItsAddress(t *testing.T) {
 		t.Errorf("%d packets left from an address that was not there", n)
 	}
 	s.Attach("lan", routerB+"/64")
-	got := make([]byte, 4)
-	_ = c.SetDeadline(time.Now().Add(patience))
-	if _, err := io.ReadFull(c, got); err != nil || string(got) != "ping" {
-		t.Errorf("came back %q, err %v", got, err)
-	}
+	wantPing(t, c)
 }
 
 // A connection whose address does not come back ends in the end, with an error that
